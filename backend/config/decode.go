@@ -1,0 +1,369 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Validator checks rules that span several keys of one struct. Decode calls it
+// on every value that has it and prefixes what it returns with the value's path;
+// [At] names a key below. It is called after the value was decoded without errors,
+// and not on parts of a struct that the configuration does not mention.
+type Validator interface{ Validate() error }
+
+// An Unmarshaler reads itself from the part of the configuration that c is. Use it
+// on a type whose value comes in several forms. To decode one of them with Decode,
+// convert the receiver to a type without this method:
+//
+//	type plain Providers
+//	return c.Decode("", (*plain)(p))
+type Unmarshaler interface{ UnmarshalConfig(c *Config) error }
+
+// A Defaulter fills in the values of keys that the file does not have. Decode calls
+// it on values that are still zero: the elements of maps and lists, which defaults
+// given to Decode cannot reach.
+type Defaulter interface{ SetDefaults() }
+
+// Decode fills out, a pointer to a value whose structs have `config` tags, from the
+// subtree at path. Keys that are absent leave what out already has, so out starts as
+// the defaults; keys that no field names are ignored, see [Config.UnknownKeys].
+//
+// It understands structs, pointers, maps with string keys, slices, strings, numbers,
+// booleans, any, [Duration] and time.Duration, [Secret], [Schedule], [Cadence], and
+// types with UnmarshalConfig or UnmarshalText. What number and boolean keys accept
+// stands in contract/backend.md section 3.5.
+//
+// It reports every offending key, not only the first; each error in the join is a
+// *[KeyError]. When there is an error, out is in an unspecified state.
+func (c *Config) Decode(path string, out any) error {
+	v := reflect.ValueOf(out)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return &KeyError{Path: path, Err: fmt.Errorf("decode needs a pointer, got %T", out)}
+	}
+	if _, ok := parsePath(path); !ok {
+		return &KeyError{Path: path, Err: errors.New("path is not valid: write a.b[0] or a[\"b.c\"]")}
+	}
+	p, n, nearest := c.find(path)
+	d := decoder{c: c}
+	switch {
+	case n.present():
+		d.value(v.Elem(), n, p, field{})
+	case n != nil && n.reported:
+	case v.Elem().Kind() == reflect.Struct:
+		// A section that is not in the file still has required keys.
+		if n == nil {
+			n = &node{}
+			if nearest != c.tree.root {
+				n.pos = nearest.place()
+			}
+		}
+		d.absentSection(v.Elem(), n, p)
+	}
+	return errors.Join(d.errs...)
+}
+
+type decoder struct {
+	c      *Config
+	errs   []error
+	levels []level // the structs around the value at hand
+}
+
+// A level is a struct being decoded.
+type level struct {
+	at     path
+	node   *node
+	fields []field
+}
+
+func (d *decoder) fail(p path, pos position, format string, args ...any) {
+	e := errAt(p, pos, format, args...)
+	e.whole = true
+	d.errs = append(d.errs, e)
+}
+
+func (d *decoder) expected(want string, n *node, p path) {
+	d.fail(p, n.pos, "expected %s, got %s", want, n.describe(hidden(p, n)))
+}
+
+// value decodes n into v and validates the result.
+func (d *decoder) value(v reflect.Value, n *node, p path, f field) {
+	before := len(d.errs)
+	if v.Kind() == reflect.Pointer {
+		// A new value, so that the pointer in the caller's defaults is left alone.
+		fresh := reflect.New(v.Type().Elem())
+		if !v.IsNil() {
+			fresh.Elem().Set(v.Elem())
+		}
+		d.value(fresh.Elem(), n, p, f)
+		v.Set(fresh)
+		return
+	}
+	if def, ok := v.Addr().Interface().(Defaulter); ok && v.IsZero() {
+		def.SetDefaults()
+	}
+	if !d.special(v, n, p, f) {
+		d.kind(v, n, p, f)
+	}
+	if len(d.errs) == before {
+		d.validate(v, n, p)
+	}
+}
+
+// special decodes the types that know how to read themselves.
+func (d *decoder) special(v reflect.Value, n *node, p path, f field) bool {
+	switch out := v.Addr().Interface().(type) {
+	case *Duration:
+		dur, err := durationOf(n, p, f.millis)
+		if err != nil {
+			d.adopt(err, n, p)
+		}
+		*out = dur
+	case *time.Duration:
+		dur, err := durationOf(n, p, f.millis)
+		if err != nil {
+			d.adopt(err, n, p)
+		}
+		*out = dur.Std()
+	case *Secret:
+		s, want := asString(n, f.allowEmpty)
+		if want != "" {
+			d.expectedText(want, n, p)
+			return true
+		}
+		*out = Secret{v: s, file: n.file}
+	case Unmarshaler:
+		err := out.UnmarshalConfig(&Config{tree: d.c.tree, at: p, root: n})
+		for _, problem := range Problems(err) {
+			d.adopt(problem, n, p)
+		}
+	case encoding.TextUnmarshaler:
+		s, want := asString(n, f.allowEmpty)
+		if want != "" {
+			d.expectedText(want, n, p)
+			return true
+		}
+		switch err := out.UnmarshalText([]byte(s)); {
+		case err != nil && hidden(p, n):
+			// The error may quote a part of the value.
+			d.fail(p, n.pos, "expected %s, got %s", typeName(v.Type()), n.describe(true))
+		case err != nil:
+			d.fail(p, n.pos, "%w", err)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (d *decoder) kind(v reflect.Value, n *node, p path, f field) {
+	want := ""
+	switch v.Kind() {
+	case reflect.String:
+		var s string
+		if s, want = asString(n, f.allowEmpty); want != "" {
+			d.expectedText(want, n, p)
+			return
+		}
+		if len(f.oneOf) > 0 && !slices.Contains(f.oneOf, s) {
+			d.notOneOf(s, f.oneOf, n, p)
+			return
+		}
+		v.SetString(s)
+	case reflect.Bool:
+		var b bool
+		b, want = asBool(n)
+		v.SetBool(b)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		var i int64
+		i, want = asInt(n, v.Type().Bits())
+		v.SetInt(i)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		var u uint64
+		u, want = asUint(n, v.Type().Bits())
+		v.SetUint(u)
+	case reflect.Float32, reflect.Float64:
+		var x float64
+		x, want = asFloat(n)
+		v.SetFloat(x)
+	case reflect.Struct:
+		want = d.object(v, n, p)
+	case reflect.Map:
+		want = d.mapping(v, n, p, f)
+	case reflect.Slice:
+		want = d.list(v, n, p, f)
+	case reflect.Interface:
+		if v.NumMethod() > 0 {
+			d.fail(p, n.pos, "%s cannot be decoded: declare a type with UnmarshalConfig", v.Type())
+			return
+		}
+		if plain := n.plain(); plain != nil {
+			v.Set(reflect.ValueOf(plain))
+		} else {
+			v.SetZero()
+		}
+	default:
+		d.fail(p, n.pos, "%s cannot be decoded: declare a type with UnmarshalConfig", v.Type())
+	}
+	if want != "" {
+		d.expected(want, n, p)
+	}
+}
+
+// expectedText explains an empty text that a variable or a file left behind.
+func (d *decoder) expectedText(want string, n *node, p path) {
+	switch {
+	case n.value == "" && len(n.vars) > 0:
+		d.fail(p, n.pos, "environment variable %s is empty", strings.Join(n.vars, ", "))
+	case n.value == "" && n.file != nil:
+		d.fail(p, n.pos, "the $file is empty")
+	default:
+		d.expected(want, n, p)
+	}
+}
+
+func (d *decoder) notOneOf(s string, allowed []string, n *node, p path) {
+	hint := ""
+	if !hidden(p, n) {
+		hint = suggestion(s, allowed, "; did you mean %q?")
+	}
+	d.fail(p, n.pos, "expected one of %s, got %s%s", strings.Join(allowed, ", "), n.describe(hidden(p, n)), hint)
+}
+
+func (d *decoder) object(v reflect.Value, n *node, p path) string {
+	if n.kind != object {
+		return "an object"
+	}
+	fields := fieldsOf(v.Type())
+	d.levels = append(d.levels, level{p, n, fields})
+	for _, f := range fields {
+		child := n.fields[f.name]
+		if child.present() {
+			d.value(v.FieldByIndex(f.index), child, p.key(f.name), f)
+		} else if f.required {
+			d.missing(n, child, f.name, p)
+		}
+	}
+	d.levels = d.levels[:len(d.levels)-1]
+	return ""
+}
+
+// absentSection reports the required keys of a section that is not there at all.
+func (d *decoder) absentSection(v reflect.Value, n *node, p path) {
+	if def, ok := v.Addr().Interface().(Defaulter); ok && v.IsZero() {
+		def.SetDefaults()
+	}
+	fields := fieldsOf(v.Type())
+	d.levels = append(d.levels, level{p, n, fields})
+	for _, f := range fields {
+		if f.required {
+			d.missing(n, nil, f.name, p)
+		}
+	}
+	if len(d.errs) == 0 {
+		d.validate(v, n, p)
+	}
+}
+
+// missing reports a required key, with the reason if it has become undefined. What
+// is not there at all is looked for close by.
+func (d *decoder) missing(parent, child *node, name string, p path) {
+	switch {
+	case child != nil && child.reported || child == nil && parent.reported:
+	case child != nil && child.kind == null:
+		d.fail(p.key(name), child.pos, "required key is null")
+	case child != nil:
+		d.fail(p.key(name), child.pos, "%s", child.why)
+	case parent.kind == absent && parent.why != "":
+		d.fail(p.key(name), parent.pos, "required key is missing: %s", parent.why)
+	default:
+		d.fail(p.key(name), parent.place(), "required key is missing%s", d.strayed(name))
+	}
+}
+
+func (d *decoder) mapping(v reflect.Value, n *node, p path, f field) string {
+	if n.kind != object {
+		return "an object"
+	}
+	if v.Type().Key().Kind() != reflect.String {
+		d.fail(p, n.pos, "%s cannot be decoded: its keys are no strings", v.Type())
+		return ""
+	}
+	out := reflect.MakeMapWithSize(v.Type(), len(n.keys))
+	for it := v.MapRange(); it.Next(); { // the defaults
+		out.SetMapIndex(it.Key(), it.Value())
+	}
+	for _, name := range n.keys {
+		key := reflect.ValueOf(name).Convert(v.Type().Key())
+		child := n.fields[name]
+		if !child.present() {
+			if child.kind == null {
+				out.SetMapIndex(key, reflect.Value{})
+			}
+			continue
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		if old := out.MapIndex(key); old.IsValid() {
+			elem.Set(old)
+		}
+		d.value(elem, child, p.key(name), field{millis: f.millis, allowEmpty: f.allowEmpty, oneOf: f.oneOf})
+		out.SetMapIndex(key, elem)
+	}
+	v.Set(out)
+	return ""
+}
+
+func (d *decoder) list(v reflect.Value, n *node, p path, f field) string {
+	if n.kind != list {
+		return "a list"
+	}
+	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		d.value(out.Index(i), item, p.at(i), field{millis: f.millis, allowEmpty: f.allowEmpty, oneOf: f.oneOf})
+	}
+	v.Set(out)
+	return ""
+}
+
+func (d *decoder) validate(v reflect.Value, n *node, p path) {
+	val, ok := v.Addr().Interface().(Validator)
+	if !ok {
+		return
+	}
+	for _, problem := range Problems(val.Validate()) {
+		d.adopt(problem, n, p)
+	}
+}
+
+// adopt completes an error of a Validator, an Unmarshaler or a nested Decode with
+// path and position, and takes hidden values out of its text.
+func (d *decoder) adopt(err error, n *node, p path) {
+	if key, ok := err.(*KeyError); ok {
+		if key.whole || key.Pos != "" {
+			d.errs = append(d.errs, err)
+			return
+		}
+		if rel, ok := parsePath(key.Path); ok {
+			found, nearest := n.find(rel)
+			if found != nil {
+				nearest = found
+			}
+			n, p = nearest, p.join(rel)
+		}
+		err = key.Err
+	}
+	pos := n.pos
+	if n.kind == object {
+		pos = n.place()
+	}
+	d.fail(p, pos, "%w", scrub(err, n, p))
+}
+
+// typeName says which type text should have been of, for readers of a file.
+func typeName(t reflect.Type) string {
+	return "a valid " + t.Name()
+}

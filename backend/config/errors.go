@@ -1,0 +1,69 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A KeyError is a problem with one key. Its text never contains the value of a key
+// that is a secret, or that came from a variable or a file.
+type KeyError struct {
+	Path string // catalog.providers.github.production.organization; empty for a whole file
+	Pos  string // app-config.production.yaml:42:7, see [Config.Pos]; may be empty
+	Err  error
+
+	whole bool // Path is complete, as opposed to what At makes
+}
+
+// Error returns "path: problem (position)".
+func (e *KeyError) Error() string {
+	s := e.Err.Error()
+	if e.Path != "" {
+		s = e.Path + ": " + s
+	}
+	if e.Pos != "" {
+		s += " (" + e.Pos + ")"
+	}
+	return s
+}
+
+// Unwrap returns Err.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// At says that err is about the key at path, relative to the value at hand. It is
+// for [Validator] and [Unmarshaler], whose caller completes path and position:
+//
+//	return config.At("schedule.timeout", errors.New("is longer than schedule.frequency"))
+//
+// At returns nil if err is nil.
+func At(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &KeyError{Path: path, Err: err}
+}
+
+// errAt makes a KeyError for a place in a tree.
+func errAt(p path, pos position, format string, args ...any) *KeyError {
+	return &KeyError{Path: p.String(), Pos: pos.String(), Err: fmt.Errorf(format, args...)}
+}
+
+// Problems returns the single errors that errors.Join put into err, in order, nil
+// for nil.
+func Problems(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if _, single := err.(*KeyError); single {
+		return []error{err}
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, Problems(e)...)
+	}
+	return out
+}

@@ -1,0 +1,245 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A loader builds one tree. It collects problems instead of stopping at the first.
+type loader struct {
+	env     lookup
+	texts   *fileValues         // the $file values of this tree and its successors
+	read    map[string]string   // of every $file, the text that this load has seen
+	watched map[string]struct{} // absolute paths of all files the tree depends on
+	left    int                 // nodes that may still be made
+	errs    []error
+}
+
+func newLoader(env lookup, texts *fileValues) *loader {
+	return &loader{env: env, texts: texts, read: map[string]string{}, watched: map[string]struct{}{}, left: maxNodes}
+}
+
+// A source is the file that a node is being transformed for.
+type source struct {
+	dir   string   // what relative paths are relative to
+	chain []string // the includes that lead here, for finding cycles
+	noDir string   // why $file and $include do not work here, if they do not
+}
+
+// fail records a problem and returns a node that is not reported a second time.
+func (l *loader) fail(n *node, p path, format string, args ...any) *node {
+	l.errs = append(l.errs, errAt(p, n.pos, format, args...))
+	return &node{pos: n.pos, keyPos: n.keyPos, why: "could not be read", reported: true}
+}
+
+// transform returns n with variables and includes replaced.
+func (l *loader) transform(n *node, p path, src source) *node {
+	if l.left--; l.left < 0 {
+		if l.left == -1 {
+			return l.fail(n, nil, "configuration has more than %d values, counting what it includes", maxNodes)
+		}
+		return &node{pos: n.pos, keyPos: n.keyPos, reported: true}
+	}
+	switch n.kind {
+	case text:
+		return l.text(n, p)
+	case list:
+		out := &node{kind: list, pos: n.pos, keyPos: n.keyPos, items: make([]*node, 0, len(n.items))}
+		for i, item := range n.items {
+			// An element that became undefined is dropped, as upstream does.
+			if item := l.transform(item, p.at(i), src); item.kind != absent {
+				out.items = append(out.items, item)
+			}
+		}
+		return out
+	case object:
+		for _, word := range [...]string{"$env", "$file", "$include"} {
+			if target := n.fields[word]; target != nil {
+				return l.directive(n, word, target, p, src)
+			}
+		}
+		out := &node{kind: object, pos: n.pos, keyPos: n.keyPos}
+		for _, key := range n.keys {
+			out.set(key, l.transform(n.fields[key], p.key(key), src))
+		}
+		return out
+	}
+	return n
+}
+
+func (l *loader) text(n *node, p path) *node {
+	value, vars, undefined, err := substitute(n.value.(string), l.env)
+	switch {
+	case err != nil:
+		return l.fail(n, p, "%w", err)
+	case undefined != "":
+		return &node{pos: n.pos, keyPos: n.keyPos, why: undefined}
+	}
+	return &node{kind: text, value: value, pos: n.pos, keyPos: n.keyPos, vars: vars, external: len(vars) > 0}
+}
+
+// directive evaluates {$env: NAME}, {$file: path} or {$include: path#a.b}.
+func (l *loader) directive(n *node, word string, target *node, p path, src source) *node {
+	if len(n.keys) > 1 {
+		other := n.keys[slices.IndexFunc(n.keys, func(k string) bool { return k != word })]
+		return l.fail(n.fields[other], p, "include key %s should not have adjacent keys, found %q", word, other)
+	}
+	if target.kind != text || target.value == "" {
+		return l.fail(target, p, "%s expects a string, got %s", word, target.describe(hidden(p, target)))
+	}
+	arg := l.text(target, p)
+	arg.keyPos = n.keyPos
+	if arg.kind == absent {
+		return arg
+	}
+	name := arg.value.(string)
+	if word == "$env" {
+		value, ok := l.env(name)
+		if !ok {
+			// As written: what a ${VAR} stood for is not repeated.
+			return &node{pos: target.pos, keyPos: n.keyPos, why: fmt.Sprintf("environment variable %s is not set", target.value)}
+		}
+		return &node{kind: text, value: value, pos: target.pos, keyPos: n.keyPos, vars: []string{name}, external: true}
+	}
+	if src.noDir != "" {
+		return l.fail(target, p, "%s does not work %s", word, src.noDir)
+	}
+	if word == "$file" {
+		return l.includeText(resolve(src.dir, name), arg, p)
+	}
+	return l.includeTree(name, arg, p, src)
+}
+
+// includeText returns the text of a file without its trailing white space.
+func (l *loader) includeText(file string, at *node, p path) *node {
+	data, err := l.readFile(file)
+	if err != nil {
+		return l.fail(at, p, "$file %s", fileProblem(file, err))
+	}
+	value := strings.TrimRight(string(data), " \t\r\n\v\f")
+	abs := absolute(file)
+	l.read[abs] = value
+	return &node{kind: text, value: value, pos: at.pos, keyPos: at.keyPos, external: true, file: l.texts.of(abs, value)}
+}
+
+// includeTree returns the value at the data path of a file, transformed with that
+// file's own directory as base.
+func (l *loader) includeTree(name string, at *node, p path, src source) *node {
+	name, dataPath, hasPath := strings.Cut(name, "#")
+	file := resolve(src.dir, name)
+	id := absolute(file) + "#" + dataPath
+	if len(src.chain) >= maxIncludes || slices.Contains(src.chain, id) {
+		return l.fail(at, p, "$include cycle: %s", strings.Join(append(slices.Clone(src.chain), id), " includes "))
+	}
+	var root *node
+	data, err := l.readFile(file)
+	if err != nil {
+		return l.fail(at, p, "$include %s", fileProblem(file, err))
+	}
+	switch filepath.Ext(file) {
+	case ".json":
+		root, err = parseJSON(file, data, false)
+	case ".yaml", ".yml":
+		var errs []error
+		root, errs = parseYAML(file, data)
+		err = errors.Join(errs...)
+	default:
+		return l.fail(at, p, "no configuration parser available for included file %s", file)
+	}
+	if err != nil {
+		l.errs = append(l.errs, Problems(err)...)
+		return &node{pos: at.pos, keyPos: at.keyPos, reported: true}
+	}
+	if hasPath {
+		found, why := dataAt(root, dataPath)
+		if why != "" {
+			return l.fail(at, p, "$include %s: %s", file, why)
+		}
+		if found == nil {
+			return &node{pos: at.pos, keyPos: at.keyPos, why: fmt.Sprintf("%s has no key %s", file, dataPath)}
+		}
+		root = found
+	}
+	if root == nil {
+		return &node{pos: at.pos, keyPos: at.keyPos, why: file + " is empty"}
+	}
+	out := l.transform(root, p, source{dir: filepath.Dir(file), chain: append(slices.Clone(src.chain), id)})
+	copied := *out
+	copied.keyPos = at.keyPos
+	return &copied
+}
+
+// dataAt follows a data path of plain keys. The last key may be missing, which
+// makes the value undefined; what leads to it must be there.
+func dataAt(n *node, dataPath string) (found *node, why string) {
+	parts := strings.Split(dataPath, ".")
+	for i, part := range parts {
+		if n == nil || n.kind != object {
+			return nil, fmt.Sprintf("value at path %q is not an object", strings.Join(parts[:i], "."))
+		}
+		n = n.fields[part]
+	}
+	return n, ""
+}
+
+// readFile reads a file of bounded size and remembers that the tree depends on it.
+func (l *loader) readFile(file string) ([]byte, error) {
+	l.watched[absolute(file)] = struct{}{}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.New("is a directory")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err == nil && len(data) > maxFileSize {
+		err = fmt.Errorf("is larger than %d MB", maxFileSize>>20)
+	}
+	return bytes.TrimPrefix(data, []byte("\ufeff")), err
+}
+
+// fileProblem says what is wrong with a file in words that an operator uses.
+func fileProblem(file string, err error) error {
+	var pathErr *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &fileError{file + " does not exist", err}
+	case errors.Is(err, fs.ErrPermission):
+		return &fileError{file + " cannot be read: permission denied", err}
+	case errors.As(err, &pathErr):
+		return &fileError{file + ": " + pathErr.Err.Error(), err}
+	}
+	return &fileError{file + " " + err.Error(), err}
+}
+
+// A fileError has its own words and still matches fs.ErrNotExist.
+type fileError struct {
+	text string
+	err  error
+}
+
+func (e *fileError) Error() string { return e.text }
+func (e *fileError) Unwrap() error { return e.err }
+
+func resolve(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+func absolute(file string) string {
+	if abs, err := filepath.Abs(file); err == nil {
+		return abs
+	}
+	return file
+}

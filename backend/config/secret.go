@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// mask is what a secret prints as.
+const mask = "***"
+
+// A Secret prints, logs and marshals as "***". Reveal is the only way to its value.
+//
+// A secret that app-config.yaml takes from a file ({$file: token.txt}) follows that
+// file: once a new version has been loaded in place of the old one, Reveal returns it. So call Reveal
+// where the secret is used, and do not keep what it returned.
+//
+// The zero value is the empty secret. Secrets are comparable; two are equal if they
+// have the same value or follow the same file.
+type Secret struct {
+	v    string
+	file *fileValue
+}
+
+// NewSecret returns a Secret with a fixed value, for tests and for values that
+// programs make themselves.
+func NewSecret(value string) Secret { return Secret{v: value} }
+
+// Reveal returns the secret's current value.
+func (s Secret) Reveal() string {
+	if s.file != nil {
+		return *s.file.current.Load()
+	}
+	return s.v
+}
+
+// IsZero reports whether the secret is empty.
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
+
+// String returns "***".
+func (s Secret) String() string { return mask }
+
+// GoString returns "***", for %#v.
+func (s Secret) GoString() string { return mask }
+
+// Format writes "***" for every verb.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, mask) }
+
+// LogValue logs "***".
+func (s Secret) LogValue() slog.Value { return slog.StringValue(mask) }
+
+// MarshalText writes "***", in JSON too.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
+
+// A fileValue is the text of one $file, shared by the secrets that came from it.
+type fileValue struct{ current atomic.Pointer[string] }
+
+// fileValues holds the fileValue of every file, for a tree and those that replace
+// it when files change.
+type fileValues struct {
+	mu     sync.Mutex
+	byFile map[string]*fileValue
+}
+
+// of returns the value that follows file. A file that is known keeps its value
+// until update, because the tree being loaded may yet be refused.
+func (f *fileValues) of(file, value string) *fileValue {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v, ok := f.byFile[file]; ok {
+		return v
+	}
+	v := &fileValue{}
+	v.current.Store(&value)
+	if f.byFile == nil {
+		f.byFile = map[string]*fileValue{}
+	}
+	f.byFile[file] = v
+	return v
+}
+
+// update takes over what a load has read, once its tree is accepted.
+func (f *fileValues) update(read map[string]string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for file, value := range read {
+		if v, ok := f.byFile[file]; ok {
+			v.current.Store(&value)
+		}
+	}
+}
