@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,9 +11,8 @@ import (
 
 // pgDB is DB on a pgx pool.
 type pgDB struct {
-	pool           *pgxpool.Pool
-	acquireTimeout time.Duration
-	poolKey        string // the config key of the pool's size, for errors
+	pool   *pgxpool.Pool
+	plugin *Plugin
 }
 
 var _ DB = (*pgDB)(nil)
@@ -80,16 +78,17 @@ func (d *pgDB) Tx(ctx context.Context, fn func(Conn) error) (err error) {
 
 // acquire waits for a free connection no longer than the pool's acquire timeout.
 func (d *pgDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	if d.acquireTimeout <= 0 {
-		return d.pool.Acquire(ctx)
-	}
-	wait, cancel := context.WithTimeout(ctx, d.acquireTimeout)
+	longest := d.plugin.set.pool.acquire
+	wait, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	conn, err := d.pool.Acquire(wait)
-	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("no database connection was free within %s: all %d are in use (%s)", d.acquireTimeout, d.pool.Config().MaxConns, d.poolKey)
+	if err == nil {
+		return conn, nil
 	}
-	return conn, err
+	if ctx.Err() == nil && wait.Err() != nil {
+		return nil, fmt.Errorf("plugin %s waited %s for a database connection: all %d are in use (%s.knexConfig.pool.max)", d.plugin.id, longest, d.plugin.set.pool.max, rootKey)
+	}
+	return nil, d.plugin.explain(ctx, err, false)
 }
 
 // pgConn is Conn on a pgx connection or transaction.
