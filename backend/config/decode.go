@@ -62,7 +62,7 @@ func (c *Config) Decode(path string, out any) error {
 				n.pos = nearest.place()
 			}
 		}
-		d.absentSection(v.Elem(), n, p)
+		d.absentSection(v.Elem(), n, p, c.misspelt(p))
 	}
 	return errors.Join(d.errs...)
 }
@@ -136,6 +136,7 @@ func (d *decoder) special(v reflect.Value, n *node, p path, f field) bool {
 			return true
 		}
 		*out = Secret{v: s, file: n.file}
+		d.c.tree.texts.note(p)
 	case Unmarshaler:
 		err := out.UnmarshalConfig(&Config{tree: d.c.tree, at: p, root: n})
 		for _, problem := range Problems(err) {
@@ -253,14 +254,16 @@ func (d *decoder) object(v reflect.Value, n *node, p path) string {
 }
 
 // absentSection reports the required keys of a section that is not there at all.
-func (d *decoder) absentSection(v reflect.Value, n *node, p path) {
+func (d *decoder) absentSection(v reflect.Value, n *node, p path, hint string) {
 	if def, ok := v.Addr().Interface().(Defaulter); ok && v.IsZero() {
 		def.SetDefaults()
 	}
 	fields := fieldsOf(v.Type())
 	d.levels = append(d.levels, level{p, n, fields})
 	for _, f := range fields {
-		if f.required {
+		if f.required && n.why == "" && hint != "" {
+			d.fail(p.key(f.name), n.pos, "required key is missing; %s", hint)
+		} else if f.required {
 			d.missing(n, nil, f.name, p)
 		}
 	}

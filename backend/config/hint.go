@@ -19,7 +19,7 @@ func (d *decoder) strayed(name string) string {
 			unknown = append(unknown, key)
 		}
 	}
-	if near := closest(name, unknown); near != "" {
+	if near := Suggest(name, unknown); near != "" {
 		return fmt.Sprintf("; %s (%s) is no key, did you mean %s?", here.at.key(near), here.node.fields[near].place(), name)
 	}
 	for i := len(d.levels) - 2; i >= 0; i-- {
@@ -38,6 +38,23 @@ func (d *decoder) strayed(name string) string {
 		if stray.present() && (known < 0 || !slices.Contains(keysOf(here.fields[known].typ), name)) {
 			return fmt.Sprintf("; move %s (%s) here", here.at.key(key).key(name), stray.place())
 		}
+	}
+	return ""
+}
+
+// misspelt finds the key that p probably means where it leaves the tree.
+func (c *Config) misspelt(p path) string {
+	n := c.tree.root
+	for i, s := range p {
+		next := n.child(s)
+		if next != nil {
+			n = next
+			continue
+		}
+		if near := Suggest(s.key, n.keys); !s.list && near != "" {
+			return fmt.Sprintf("did you mean %s where the file has %s (%s)?", p[:i+1], p[:i].key(near), n.fields[near].place())
+		}
+		break
 	}
 	return ""
 }

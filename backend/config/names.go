@@ -42,6 +42,10 @@ func hidden(p path, n *node) bool {
 	return false
 }
 
+// IsSecretName reports whether the last word of a key says that its value is a
+// secret: clientSecret, token, X-Api-Key. A struct declares such a key as [Secret].
+func IsSecretName(key string) bool { return secretPath(path{{key: key}}) }
+
 // lastWord returns the last word of a camelCase, kebab-case or snake_case name in
 // lower case. A name in capitals is one word per separator: API_KEY ends in key.
 func lastWord(name string) string {

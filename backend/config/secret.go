@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -58,10 +60,28 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 type fileValue struct{ current atomic.Pointer[string] }
 
 // fileValues holds the fileValue of every file, for a tree and those that replace
-// it when files change.
+// it when files change. It also remembers which keys were decoded as secrets.
 type fileValues struct {
 	mu     sync.Mutex
 	byFile map[string]*fileValue
+	keys   map[string]path
+}
+
+// note remembers that the value at p is a secret because a struct says so.
+func (f *fileValues) note(p path) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.keys == nil {
+		f.keys = map[string]path{}
+	}
+	f.keys[p.String()] = p
+}
+
+// noted returns what note was given.
+func (f *fileValues) noted() []path {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.keys))
 }
 
 // of returns the value that follows file. A file that is known keeps its value

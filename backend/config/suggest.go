@@ -8,15 +8,16 @@ import (
 // suggestion formats the candidate that word was probably meant to be, or returns
 // nothing if none is close.
 func suggestion(word string, candidates []string, format string) string {
-	if best := closest(word, candidates); best != "" {
+	if best := Suggest(word, candidates); best != "" {
 		return fmt.Sprintf(format, best)
 	}
 	return ""
 }
 
-// closest returns the candidate with the fewest typing mistakes, at most one for
-// every three letters. Words that differ only in case are always close.
-func closest(word string, candidates []string) string {
+// Suggest returns the candidate with the fewest typing mistakes, at most one for
+// every three letters. Words that differ only in case
+// are always close. It returns "" if none is.
+func Suggest(word string, candidates []string) string {
 	const longest = 64 // what is longer is no misspelt key, and the distance is quadratic
 	if len(word) > longest {
 		return ""
