@@ -1,15 +1,23 @@
 // Package store holds all SQL of the catalog: the state of the processing engine,
 // the entities that are served, and the index that filters read.
 //
-// Methods speak the domain's words. Those that write belong to the engine
-// (catalog/internal/ingest and catalog/internal/stitch) and are in write_*.go and
-// its neighbours; those that the API reads are in read_*.go. Every statement runs
-// in one test suite on SQLite and on PostgreSQL.
+// Methods speak the domain's words. Those that the engine calls (catalog/internal/ingest
+// and catalog/internal/stitch) are in state.go, edges.go, queue.go and their
+// neighbours; those that the API reads are in read_*.go. Every statement runs in one
+// test suite on SQLite and on PostgreSQL.
+//
+// A Store reads on its own; changes are made on a Tx, so that what belongs
+// together commits together. Which statements make up a change is decided by the
+// engine: the store knows no rules.
 package store
 
 import (
+	"context"
 	"embed"
 	"io/fs"
+	"sync"
+
+	"github.com/callboard-dev/callboard/backend/db"
 )
 
 //go:embed migrations
@@ -22,4 +30,59 @@ func Migrations() fs.FS {
 		panic(err) // the directory is embedded above
 	}
 	return sub
+}
+
+// A Store is the catalog's tables. It is safe for concurrent use.
+type Store struct {
+	db db.DB
+
+	keysMu sync.RWMutex
+	keys   map[string]int32 // search_keys as far as used lately; rows are never changed
+}
+
+// New returns the store in database d, which Migrations has been applied to.
+func New(d db.DB) *Store { return &Store{db: d, keys: map[string]int32{}} }
+
+// A Tx is a transaction. Its methods are called from one goroutine.
+type Tx struct{ c db.Conn }
+
+// Tx runs fn in a transaction. It is run again, three times at most, when it
+// collides with another one: fn sets what it returns anew on every run.
+func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
+	return db.Retry(ctx, s.db, func(c db.Conn) error { return fn(&Tx{c}) })
+}
+
+// A Source is what emits entities: a provider or a processed entity.
+type Source struct {
+	Provider string // empty if an entity is the source
+	Entity   int64  // its row
+}
+
+// null is the column form of a text in which empty means absent.
+func null(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func text(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+func nullID(id int64) *int64 {
+	if id == 0 {
+		return nil
+	}
+	return &id
+}
+
+func number(p *int64) int64 {
+	if p == nil {
+		return 0
+	}
+	return *p
 }

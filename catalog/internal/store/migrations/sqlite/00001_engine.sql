@@ -19,6 +19,7 @@ CREATE TABLE refresh_state (
     cache             BLOB,                   -- JSON object: what processors keep between runs
     location_key      TEXT,
     orphan            INTEGER NOT NULL DEFAULT 0,
+    places            BLOB,                   -- JSON: where in its file the document stands; null: unknown
     last_discovery_at INTEGER NOT NULL
 );
 CREATE INDEX refresh_state_orphans ON refresh_state (id) WHERE orphan;
@@ -32,11 +33,13 @@ CREATE TABLE refresh_queue (
 CREATE INDEX refresh_queue_due ON refresh_queue (next_update_at);
 
 -- Who emits what: one edge per source, a provider or a processed entity. All
--- edges of a target carry its location key.
+-- edges of a target carry its location key. via is a hash of the spec.target that an
+-- entity's child was read through: while that cannot be read, its children stay.
 CREATE TABLE refresh_edges (
     source_provider TEXT,
     source_id       INTEGER REFERENCES refresh_state (id) ON DELETE CASCADE,
     target_id       INTEGER NOT NULL REFERENCES refresh_state (id) ON DELETE CASCADE,
+    via             INTEGER NOT NULL DEFAULT 0,
     CHECK ((source_provider IS NULL) <> (source_id IS NULL))
 );
 CREATE UNIQUE INDEX refresh_edges_by_provider ON refresh_edges (source_provider, target_id) WHERE source_provider IS NOT NULL;
@@ -53,6 +56,8 @@ CREATE TABLE refresh_claims (
     location_key     TEXT,
     unprocessed      BLOB NOT NULL,
     unprocessed_hash BLOB NOT NULL,
+    places           BLOB,
+    via              INTEGER NOT NULL DEFAULT 0,
     CHECK ((source_provider IS NULL) <> (source_id IS NULL))
 );
 CREATE UNIQUE INDEX refresh_claims_by_provider ON refresh_claims (source_provider, ref) WHERE source_provider IS NOT NULL;

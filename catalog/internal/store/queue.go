@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/callboard-dev/callboard/backend/db"
+)
+
+var insertQueue = insertInto("refresh_queue", "ON CONFLICT DO NOTHING", "id bigint", "next_update_at timestamptz")
+
+// A Due is a claimed entity, with what is needed to process it.
+type Due struct {
+	State
+	Unprocessed []byte
+	Cache       []byte
+	Errors      []byte
+	Places      []byte // JSON, as Content.Places
+	Failures    int
+	DueAt       time.Time
+}
+
+// claimDue takes the entities that are due, the oldest first, and moves them out of
+// the way of other replicas, by an interval that is random so that entities that came
+// together do not stay together, and longer for those that keep failing. SQLite has
+// one writer, so it needs no row locks.
+var claimDue = db.SQL{
+	Postgres: `
+	WITH due AS (
+		SELECT id, next_update_at FROM refresh_queue WHERE next_update_at <= $1
+		ORDER BY next_update_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+	UPDATE refresh_queue q SET next_update_at = $1 + make_interval(secs => ($3::float8 + random() * $4::float8) * (1 + least(q.failures, 3)))
+	FROM due WHERE q.id = due.id RETURNING q.id, due.next_update_at, q.failures`,
+	SQLite: `
+	UPDATE refresh_queue SET next_update_at = $1 + CAST(1000000 * ($3 + (random() / 18446744073709551616.0 + 0.5) * $4) * (1 + min(failures, 3)) AS INTEGER)
+	WHERE id IN (SELECT id FROM refresh_queue WHERE next_update_at <= $1 ORDER BY next_update_at LIMIT $2)
+	RETURNING id, $1, failures`,
+}
+
+var selectDue = db.List(`SELECT ` + stateColumns + `, unprocessed, cache, errors, places FROM refresh_state WHERE id IN ($1...) ORDER BY id`)
+
+// ClaimDue claims up to n entities that are due at now for this replica. They are due
+// again after between least and most.
+func (s *Store) ClaimDue(ctx context.Context, now time.Time, n int, least, most time.Duration) ([]*Due, error) {
+	type claim struct {
+		at       db.Time
+		failures int
+	}
+	claims := map[int64]claim{}
+	var ids []int64
+	rows, err := s.db.Query(ctx, claimDue, db.At(now), n, least.Seconds(), (most - least).Seconds())
+	err = each(rows, err, func(r db.Row) error {
+		var id int64
+		var c claim
+		err := r.Scan(&id, &c.at, &c.failures)
+		claims[id], ids = c, append(ids, id)
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	var out []*Due
+	rows, err = s.db.Query(ctx, selectDue, ids)
+	err = each(rows, err, func(r db.Row) error {
+		d := new(Due)
+		var key *string
+		err := r.Scan(&d.ID, &d.UID, &d.Ref, &d.Hash, &key, &d.Orphan, &d.EverProcessed, &d.ResultHash, &d.Unprocessed, &d.Cache, &d.Errors, &d.Places)
+		d.LocationKey, d.DueAt, d.Failures = text(key), claims[d.ID].at.Time, claims[d.ID].failures
+		out = append(out, d)
+		return err
+	})
+	return out, err
+}
+
+var (
+	makeDue = db.SQL{
+		Postgres: `UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id = ANY($2)`,
+		SQLite:   `UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id IN (SELECT value FROM json_each($2))`,
+	}
+	makeDueByKey = db.SQL{
+		Postgres: `UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id IN (SELECT entity_id FROM refresh_keys WHERE key = ANY($2))`,
+		SQLite:   `UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id IN (SELECT entity_id FROM refresh_keys WHERE key IN (SELECT value FROM json_each($2)))`,
+	}
+	countFailures = db.SQL{
+		Postgres: `UPDATE refresh_queue SET failures = failures + 1 WHERE id = ANY($1)`,
+		SQLite:   `UPDATE refresh_queue SET failures = failures + 1 WHERE id IN (SELECT value FROM json_each($1))`,
+	}
+	clearFailures = db.SQL{
+		Postgres: `UPDATE refresh_queue SET failures = 0 WHERE id = ANY($1)`,
+		SQLite:   `UPDATE refresh_queue SET failures = 0 WHERE id IN (SELECT value FROM json_each($1))`,
+	}
+	nextDue  = db.Same(`SELECT min(next_update_at) FROM refresh_queue`)
+	countDue = db.Same(`SELECT count(*) FROM refresh_queue WHERE next_update_at <= $1`)
+)
+
+// MakeDue schedules entities for at, which may be in the past: the oldest go first.
+func (tx *Tx) MakeDue(ctx context.Context, at time.Time, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.c.Exec(ctx, makeDue, db.At(at), ids)
+	return err
+}
+
+// MakeDue is Tx.MakeDue in a transaction of its own.
+func (s *Store) MakeDue(ctx context.Context, at time.Time, ids []int64) error {
+	return s.Tx(ctx, func(tx *Tx) error { return tx.MakeDue(ctx, at, ids) })
+}
+
+// MakeDueByKey schedules the entities that have one of the refresh keys, and says how
+// many there are.
+func (s *Store) MakeDueByKey(ctx context.Context, at time.Time, keys []string) (int64, error) {
+	return s.db.Exec(ctx, makeDueByKey, db.At(at), notNil(keys))
+}
+
+// CountFailures makes the next intervals of ids longer, or, for success, usual again.
+func (s *Store) CountFailures(ctx context.Context, failed, succeeded []int64) error {
+	if len(failed) > 0 {
+		if _, err := s.db.Exec(ctx, countFailures, failed); err != nil {
+			return err
+		}
+	}
+	if len(succeeded) > 0 {
+		if _, err := s.db.Exec(ctx, clearFailures, succeeded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NextDue is when the next entity is due; zero if there is none.
+func (s *Store) NextDue(ctx context.Context) (time.Time, error) {
+	var t db.Time
+	err := s.db.QueryRow(ctx, nextDue).Scan(&t)
+	return t.Time, err
+}
+
+// CountDue says how many entities are due at now.
+func (s *Store) CountDue(ctx context.Context, now time.Time) (n int64, err error) {
+	err = s.db.QueryRow(ctx, countDue, db.At(now)).Scan(&n)
+	return n, err
+}

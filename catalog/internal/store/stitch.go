@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/callboard-dev/callboard/backend/db"
+)
+
+// A Stitch is a claimed entry of the stitch queue. The ticket changes whenever the
+// reference is queued again, also while it is being stitched.
+type Stitch struct {
+	Ref    string
+	Ticket int64
+	DueAt  time.Time
+}
+
+var (
+	queueStitches = db.SQL{
+		Postgres: `INSERT INTO stitch_queue (ref, ticket, due_at) SELECT u.ref, u.ticket, $3 FROM unnest($1::text[], $2::bigint[]) AS u(ref, ticket)` + onQueued,
+		SQLite:   `INSERT INTO stitch_queue (ref, ticket, due_at) VALUES ($1, $2, $3)` + onQueued,
+	}
+	claimStitches = db.SQL{
+		Postgres: `
+		WITH due AS (
+			SELECT ref, due_at FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+		UPDATE stitch_queue q SET due_at = $2 FROM due WHERE q.ref = due.ref RETURNING q.ref, q.ticket, due.due_at`,
+		SQLite: `
+		UPDATE stitch_queue SET due_at = $2 WHERE ref IN (
+			SELECT ref FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
+		RETURNING ref, ticket, $1`,
+	}
+	lockStitches = db.SQL{
+		Postgres: `SELECT ref, ticket FROM stitch_queue WHERE ref = ANY($1) ORDER BY ref FOR UPDATE`,
+		SQLite:   `SELECT ref, ticket FROM stitch_queue WHERE ref IN (SELECT value FROM json_each($1)) ORDER BY ref`,
+	}
+	redoStitches = db.SQL{
+		Postgres: `UPDATE stitch_queue SET due_at = $2 WHERE ref = ANY($1)`,
+		SQLite:   `UPDATE stitch_queue SET due_at = $2 WHERE ref IN (SELECT value FROM json_each($1))`,
+	}
+	countStitches = db.Same(`SELECT count(*) FROM stitch_queue`)
+)
+
+// A reference that is queued already keeps the earlier of the two times; one that is
+// being stitched has a time in the far future, and is due again at the new one, which
+// the changed ticket keeps the running stitch from forgetting.
+const onQueued = ` ON CONFLICT (ref) DO UPDATE SET ticket = excluded.ticket,
+	due_at = CASE WHEN excluded.due_at < stitch_queue.due_at THEN excluded.due_at ELSE stitch_queue.due_at END`
+
+// QueueStitches makes refs due for stitching at the given time.
+func (tx *Tx) QueueStitches(ctx context.Context, at time.Time, refs []string) error {
+	refs = slices.Compact(slices.Sorted(slices.Values(refs))) // one order of locks for all
+	tickets := make([]int64, len(refs))
+	for i := range tickets {
+		tickets[i] = rand.Int64()
+	}
+	return forEach(ctx, tx.c, queueStitches, len(refs), refs, tickets, db.At(at))
+}
+
+// ClaimStitches claims up to n references that are due at now, until the given time.
+func (s *Store) ClaimStitches(ctx context.Context, now, until time.Time, n int) (out []Stitch, err error) {
+	rows, err := s.db.Query(ctx, claimStitches, db.At(now), db.At(until), n)
+	err = each(rows, err, func(r db.Row) error {
+		var st Stitch
+		var at db.Time
+		err := r.Scan(&st.Ref, &st.Ticket, &at)
+		st.DueAt = at.Time
+		out = append(out, st)
+		return err
+	})
+	return out, err
+}
+
+// FinishStitches takes stitches whose ticket is still the same off the queue, and
+// returns them; the others become due at now. Until the transaction ends none of
+// them can be queued again.
+func (tx *Tx) FinishStitches(ctx context.Context, now time.Time, stitches []Stitch) (valid map[string]bool, err error) {
+	tickets := make(map[string]int64, len(stitches))
+	refs := make([]string, len(stitches))
+	for i, st := range stitches {
+		tickets[st.Ref], refs[i] = st.Ticket, st.Ref
+	}
+	valid = make(map[string]bool, len(stitches))
+	var done, redo []string
+	rows, err := tx.c.Query(ctx, lockStitches, refs)
+	err = each(rows, err, func(r db.Row) error {
+		var ref string
+		var ticket int64
+		if err := r.Scan(&ref, &ticket); err != nil {
+			return err
+		}
+		if tickets[ref] == ticket {
+			valid[ref], done = true, append(done, ref)
+		} else {
+			redo = append(redo, ref)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(done) > 0 {
+		if _, err := tx.c.Exec(ctx, deleteStitches, done); err != nil {
+			return nil, err
+		}
+	}
+	if len(redo) > 0 {
+		if _, err := tx.c.Exec(ctx, redoStitches, redo, db.At(now)); err != nil {
+			return nil, err
+		}
+	}
+	return valid, nil
+}
+
+// CountStitches is the length of the queue.
+func (s *Store) CountStitches(ctx context.Context) (n int64, err error) {
+	err = s.db.QueryRow(ctx, countStitches).Scan(&n)
+	return n, err
+}
+
+// A Part is what a final entity is made of.
+type Part struct {
+	ID        int64
+	UID, Ref  string
+	Processed []byte // nil: never processed, nothing to serve
+	Errors    []byte
+	Orphan    bool
+	FinalHash []byte // of the entity being served; nil if there is none
+	Relations []Relation
+}
+
+var (
+	selectParts = db.List(`SELECT s.id, s.uid, s.ref, s.processed, s.errors, s.orphan, f.hash FROM refresh_state s
+		LEFT JOIN final_entities f ON f.id = s.id WHERE s.ref IN ($1...)`)
+	selectPartRelations = db.List(`SELECT DISTINCT source_ref, type, target_ref FROM relations WHERE source_ref IN ($1...) ORDER BY source_ref, type, target_ref`)
+)
+
+// Parts returns the parts of refs that exist. Relations are distinct and ordered by
+// type and target.
+func (s *Store) Parts(ctx context.Context, refs []string) (map[string]*Part, error) {
+	out := make(map[string]*Part, len(refs))
+	rows, err := s.db.Query(ctx, selectParts, notNil(refs))
+	err = each(rows, err, func(r db.Row) error {
+		p := new(Part)
+		err := r.Scan(&p.ID, &p.UID, &p.Ref, &p.Processed, &p.Errors, &p.Orphan, &p.FinalHash)
+		out[p.Ref] = p
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rows, err = s.db.Query(ctx, selectPartRelations, notNil(refs))
+	err = each(rows, err, func(r db.Row) error {
+		var rel Relation
+		if err := r.Scan(&rel.Source, &rel.Type, &rel.TargetRef); err != nil {
+			return err
+		}
+		if p := out[rel.Source]; p != nil {
+			p.Relations = append(p.Relations, rel)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// A Final is an entity as it is served, and its index rows.
+type Final struct {
+	ID       int64
+	UID, Ref string
+	Entity   []byte
+	ETag     string
+	Hash     []byte
+	Rows     []SearchRow
+}
+
+// Read and write are not one transaction: rows that the catalog deleted in between
+// must not get a final entity.
+var lockPresent = db.SQL{
+	Postgres: `SELECT id FROM refresh_state WHERE id = ANY($1) ORDER BY id FOR KEY SHARE`,
+	SQLite:   `SELECT id FROM refresh_state WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id`,
+}
+
+var upsertFinals = db.SQL{
+	Postgres: `INSERT INTO final_entities (id, uid, ref, entity, etag, hash, seq, updated_at)
+		SELECT u.*, $8 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bytea[], $7::bigint[]) AS u` + onFinal,
+	SQLite: `INSERT INTO final_entities (id, uid, ref, entity, etag, hash, seq, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)` + onFinal,
+}
+
+const onFinal = ` ON CONFLICT (id) DO UPDATE SET entity = excluded.entity, etag = excluded.etag, hash = excluded.hash, seq = excluded.seq, updated_at = excluded.updated_at`
+
+// SaveFinals stores entities with their index rows, and numbers the changes. Entities
+// that are gone are left out.
+func (tx *Tx) SaveFinals(ctx context.Context, now time.Time, finals []Final, keys map[string]int32) error {
+	if len(finals) == 0 {
+		return nil
+	}
+	slices.SortFunc(finals, func(a, b Final) int { return int(a.ID - b.ID) })
+	ids := make([]int64, len(finals))
+	for i, f := range finals {
+		ids[i] = f.ID
+	}
+	present, err := collectIDs(tx.c.Query(ctx, lockPresent, ids))
+	if err != nil {
+		return err
+	}
+	finals = slices.DeleteFunc(finals, func(f Final) bool { _, ok := slices.BinarySearch(present, f.ID); return !ok })
+	n := len(finals)
+	if n == 0 {
+		return nil
+	}
+	if err := tx.replaceSearch(ctx, keys, finals); err != nil {
+		return err
+	}
+	last, err := tx.takeSeq(ctx, int64(n))
+	if err != nil {
+		return err
+	}
+	uids, refs, docs, etags, hashes, seqs := make([]string, n), make([]string, n), make([][]byte, n), make([]string, n), make([][]byte, n), make([]int64, n)
+	for i, f := range finals {
+		uids[i], refs[i], docs[i], etags[i], hashes[i], seqs[i] = f.UID, f.Ref, f.Entity, f.ETag, f.Hash, last-int64(n-1-i)
+	}
+	return forEach(ctx, tx.c, upsertFinals, n, present, uids, refs, docs, etags, hashes, seqs, db.At(now))
+}
+
+// staleFinals finds entities that were processed, but are not served, and queued
+// nowhere: nothing should ever be in that state.
+var staleFinals = db.Same(`SELECT s.ref FROM refresh_state s LEFT JOIN final_entities f ON f.id = s.id
+	WHERE s.id > $1 AND s.id <= $1 + $2 AND s.processed IS NOT NULL AND f.id IS NULL
+	AND NOT EXISTS (SELECT 1 FROM stitch_queue q WHERE q.ref = s.ref)`)
+
+var lastState = db.Same(`SELECT coalesce(max(id), 0) FROM refresh_state`)
+
+// StaleFinals looks through rows with ids in (after, after+n] for entities that
+// should be served and are not. last is the highest id there is.
+func (s *Store) StaleFinals(ctx context.Context, after, n int64) (refs []string, last int64, err error) {
+	if err := s.db.QueryRow(ctx, lastState).Scan(&last); err != nil {
+		return nil, 0, err
+	}
+	refs, err = collectStrings(s.db.Query(ctx, staleFinals, after, n))
+	return refs, last, err
+}
