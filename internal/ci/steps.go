@@ -17,6 +17,7 @@ var steps = []step{
 	{"gofmt", "every Go file is formatted", gofmt},
 	{"tidy", "go.mod and go.sum are as go mod tidy leaves them", tidy},
 	{"nocgo", "everything builds without a C compiler", noCgo},
+	{"size", "the quickstart's binary stays small", size},
 	{"vet", "go vet", vet},
 	{"staticcheck", "staticcheck, with staticcheck.conf", staticcheck},
 	{"test", "all tests", test},
@@ -54,6 +55,31 @@ func tidy(ctx context.Context, out io.Writer) (counts, error) {
 
 func noCgo(ctx context.Context, out io.Writer) (counts, error) {
 	return counts{}, command(ctx, out, []string{"CGO_ENABLED=0"}, "go", "build", "./...")
+}
+
+// maxQuickstart bounds the stripped binary of examples/quickstart, in bytes. What
+// crosses it is a dependency that everybody got and few wanted.
+const maxQuickstart = 30 << 20
+
+func size(ctx context.Context, out io.Writer) (counts, error) {
+	dir, err := os.MkdirTemp("", "callboard-size-")
+	if err != nil {
+		return counts{}, err
+	}
+	defer os.RemoveAll(dir)
+	bin := filepath.Join(dir, "quickstart")
+	if err := command(ctx, out, []string{"CGO_ENABLED=0"}, "go", "build", "-ldflags=-s -w", "-o", bin, "./examples/quickstart"); err != nil {
+		return counts{}, err
+	}
+	info, err := os.Stat(bin)
+	if err != nil {
+		return counts{}, err
+	}
+	fmt.Fprintf(out, "examples/quickstart: %.1f MB stripped\n", float64(info.Size())/(1<<20))
+	if info.Size() > maxQuickstart {
+		return counts{}, fmt.Errorf("more than %d MB: see what came in with go list -deps ./examples/quickstart", maxQuickstart>>20)
+	}
+	return counts{}, nil
 }
 
 func vet(ctx context.Context, out io.Writer) (counts, error) {

@@ -22,7 +22,7 @@ type Boundary struct {
 }
 
 // testSupport are the packages that only tests import.
-var testSupport = []string{"*/*test/...", "*/*/*test/...", "internal/testbed/...", "internal/wiretest/..."}
+var testSupport = []string{"*/*test/...", "*/*/*test/...", "*/internal/store/*test", "internal/testbed/...", "internal/wiretest/..."}
 
 // programs are the packages whose point is to add everything together.
 var programs = []string{"examples/...", "cmd/..."}
