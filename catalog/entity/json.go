@@ -99,13 +99,8 @@ func AppendJSON(dst []byte, v any) ([]byte, error) {
 func appendObject(dst []byte, m map[string]any) ([]byte, error) {
 	// Most objects of an entity have few keys; the array keeps them off the heap.
 	var small [16]string
-	keys := small[:0]
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
 	dst = append(dst, '{')
-	for i, key := range keys {
+	for i, key := range appendKeys(small[:0], m) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -116,6 +111,15 @@ func appendObject(dst []byte, m map[string]any) ([]byte, error) {
 		}
 	}
 	return append(dst, '}'), nil
+}
+
+// appendKeys appends the keys of m to dst, which is empty, in order.
+func appendKeys(dst []string, m map[string]any) []string {
+	for key := range m {
+		dst = append(dst, key)
+	}
+	slices.Sort(dst)
+	return dst
 }
 
 const hexDigits = "0123456789abcdef"
