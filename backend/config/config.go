@@ -20,6 +20,7 @@ type tree struct {
 	root    *node
 	env     *node // what the APP_CONFIG_ variables alone say, nil without any
 	files   []string
+	loaded  bool // from sources, as opposed to from memory
 	sources Sources
 	texts   *fileValues
 	read    map[string]string

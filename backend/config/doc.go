@@ -11,7 +11,7 @@
 //
 //   - [Config] is one tree, merged from files and environment variables, in which
 //     every value knows the file, line and column it came from. It never changes;
-//     a server that sees its files change loads a new one.
+//     when files change, a [Watcher] loads a new one.
 //   - [Config.Decode] turns a subtree into a struct and reports everything that is
 //     wrong with it, each problem a [KeyError] with path and position. Types that
 //     need more say so by [Validator], [Unmarshaler] or [Defaulter].

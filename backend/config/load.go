@@ -49,7 +49,7 @@ func load(ctx context.Context, s Sources, texts *fileValues) (*Config, error) {
 		s.Environ = os.Environ()
 	}
 	l := newLoader(lookupIn(s.Environ), texts)
-	t := &tree{sources: s, texts: texts}
+	t := &tree{loaded: true, sources: s, texts: texts}
 	parsed := true
 	for _, target := range s.targets(l) {
 		root, ok, used := l.loadTarget(ctx, s, target)
@@ -82,7 +82,7 @@ func Parse(name string, yaml []byte, environ ...string) (*Config, error) {
 	}
 	envRoot, errs := readEnv(environ)
 	l.errs = append(l.errs, errs...)
-	t := &tree{root: merge(root, envRoot), env: envRoot, files: []string{name}, texts: l.texts}
+	t := &tree{root: merge(root, envRoot), env: envRoot, files: []string{name}, texts: l.texts, read: l.read, watched: l.watched}
 	return newConfig(t), errors.Join(l.errs...)
 }
 

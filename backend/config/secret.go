@@ -16,11 +16,10 @@ const mask = "***"
 // A Secret prints, logs and marshals as "***". Reveal is the only way to its value.
 //
 // A secret that app-config.yaml takes from a file ({$file: token.txt}) follows that
-// file: once a new version has been loaded in place of the old one, Reveal returns it. So call Reveal
+// file: once a [Watcher] has seen a new version, Reveal returns it. So call Reveal
 // where the secret is used, and do not keep what it returned.
 //
-// The zero value is the empty secret. Secrets are comparable; two are equal if they
-// have the same value or follow the same file.
+// The zero value is the empty secret.
 type Secret struct {
 	v    string
 	file *fileValue
