@@ -169,8 +169,12 @@ func (m *Mux) recovered(rw *response, r *http.Request, p any) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
-	m.fail(rw, r, &PanicError{Value: p, Stack: debug.Stack()})
+	m.fail(rw, r, Panicked(p))
 }
+
+// Panicked returns the error for a recovered panic. It is called while the panic's
+// frames are on the stack, in the function that has recovered.
+func Panicked(p any) error { return &PanicError{Value: p, Stack: debug.Stack()} }
 
 // PanicError is the error of a handler that panicked. It has no kind, so that clients
 // see status 500 and a log id.
