@@ -1,0 +1,347 @@
+package scm
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/callboard-dev/callboard/backend/config"
+)
+
+// Config is the subtree integrations of app-config.yaml. Every list may be
+// empty: the public hosts are known without being listed.
+type Config struct {
+	GitHub          []GitHubConfig          `config:"github"`
+	GitLab          []GitLabConfig          `config:"gitlab"`
+	BitbucketCloud  []BitbucketCloudConfig  `config:"bitbucketCloud"`
+	BitbucketServer []BitbucketServerConfig `config:"bitbucketServer"`
+	Azure           []AzureConfig           `config:"azure"`
+	Gerrit          []GerritConfig          `config:"gerrit"`
+	Gitea           []GiteaConfig           `config:"gitea"`
+	Harness         []HarnessConfig         `config:"harness"`
+	AWSS3           []AWSS3Config           `config:"awsS3"`
+	AWSCodeCommit   []AWSCodeCommitConfig   `config:"awsCodeCommit"`
+	AzureBlob       []AzureBlobConfig       `config:"azureBlobStorage"`
+	GoogleGCS       *GoogleGCSConfig        `config:"googleGcs"`
+}
+
+// A GitHubConfig is one entry of integrations.github.
+type GitHubConfig struct {
+	Host       string            `config:"host"`       // github.com if empty
+	APIBaseURL string            `config:"apiBaseUrl"` // https://api.github.com for github.com
+	RawBaseURL string            `config:"rawBaseUrl"` // https://raw.githubusercontent.com for github.com
+	Token      config.Secret     `config:"token"`
+	Apps       []GitHubAppConfig `config:"apps"`
+}
+
+// A GitHubAppConfig is a GitHub App whose installations give tokens.
+type GitHubAppConfig struct {
+	AppID         int64         `config:"appId,required"`
+	ClientID      string        `config:"clientId"`
+	ClientSecret  config.Secret `config:"clientSecret"`
+	PrivateKey    config.Secret `config:"privateKey,required"` // PEM; a literal \n is a line break
+	WebhookSecret config.Secret `config:"webhookSecret"`
+	// AllowedInstallationOwners restricts which installations may be used; all if empty.
+	AllowedInstallationOwners []string `config:"allowedInstallationOwners"`
+	// PublicAccess lets the first installation read public repositories of
+	// owners that have not installed the app.
+	PublicAccess bool `config:"publicAccess"`
+}
+
+// A GitLabConfig is one entry of integrations.gitlab.
+type GitLabConfig struct {
+	Host             string        `config:"host"`       // gitlab.com if empty
+	APIBaseURL       string        `config:"apiBaseUrl"` // https://HOST/api/v4 if empty
+	BaseURL          string        `config:"baseUrl"`    // https://HOST if empty
+	Token            config.Secret `config:"token"`
+	Retry            GitLabRetry   `config:"retry"`
+	CommitSigningKey config.Secret `config:"commitSigningKey"` // used by the scaffolder's actions
+}
+
+// GitLabRetry tunes the shared client of one GitLab host.
+type GitLabRetry struct {
+	MaxRetries              int   `config:"maxRetries"`              // 2 if 0; at most 10
+	RetryStatusCodes        []int `config:"retryStatusCodes"`        // besides 429, which always counts
+	MaxAPIRequestsPerMinute int   `config:"maxApiRequestsPerMinute"` // unlimited by configuration if 0
+}
+
+// A BitbucketCloudConfig is the entry of integrations.bitbucketCloud; the host
+// is always bitbucket.org.
+type BitbucketCloudConfig struct {
+	Username     string        `config:"username"`
+	Token        config.Secret `config:"token"`
+	AppPassword  config.Secret `config:"appPassword"`
+	ClientID     string        `config:"clientId"`
+	ClientSecret config.Secret `config:"clientSecret"`
+}
+
+// A BitbucketServerConfig is one entry of integrations.bitbucketServer.
+type BitbucketServerConfig struct {
+	Host       string        `config:"host,required"`
+	APIBaseURL string        `config:"apiBaseUrl"` // https://HOST/rest/api/1.0 if empty
+	Token      config.Secret `config:"token"`
+	Username   string        `config:"username"`
+	Password   config.Secret `config:"password"`
+}
+
+// An AzureConfig is one entry of integrations.azure.
+type AzureConfig struct {
+	Host        string            `config:"host"` // dev.azure.com if empty
+	Credentials []AzureCredential `config:"credentials"`
+}
+
+// An AzureCredential applies to the listed organizations, or to all others if it
+// lists none. Exactly one form is given: a personal access token, a service
+// principal (clientId, clientSecret, tenantId), or a managed identity.
+type AzureCredential struct {
+	Organizations           []string      `config:"organizations"`
+	PersonalAccessToken     config.Secret `config:"personalAccessToken"`
+	ClientID                string        `config:"clientId"`
+	ClientSecret            config.Secret `config:"clientSecret"`
+	TenantID                string        `config:"tenantId"`
+	ManagedIdentityClientID string        `config:"managedIdentityClientId"`
+}
+
+// A GerritConfig is one entry of integrations.gerrit.
+type GerritConfig struct {
+	Host           string        `config:"host,required"`
+	BaseURL        string        `config:"baseUrl"`        // https://HOST if empty
+	GitilesBaseURL string        `config:"gitilesBaseUrl"` // https://HOST if empty
+	CloneURL       string        `config:"cloneUrl"`       // BaseURL if empty
+	DisableEditURL bool          `config:"disableEditUrl"`
+	Username       string        `config:"username"`
+	Password       config.Secret `config:"password"`
+}
+
+// A GiteaConfig is one entry of integrations.gitea.
+type GiteaConfig struct {
+	Host     string        `config:"host,required"`
+	BaseURL  string        `config:"baseUrl"` // https://HOST if empty
+	Username string        `config:"username"`
+	Password config.Secret `config:"password"` // without a username it is an access token
+}
+
+// A HarnessConfig is one entry of integrations.harness.
+type HarnessConfig struct {
+	Host   string        `config:"host"` // app.harness.io if empty
+	Token  config.Secret `config:"token"`
+	APIKey config.Secret `config:"apiKey"`
+}
+
+// An AWSS3Config is one entry of integrations.awsS3. Without keys the reader
+// takes the credentials of the process.
+type AWSS3Config struct {
+	Endpoint        string        `config:"endpoint"` // https://amazonaws.com if empty
+	ForcePathStyle  bool          `config:"s3ForcePathStyle"`
+	AccessKeyID     string        `config:"accessKeyId"`
+	SecretAccessKey config.Secret `config:"secretAccessKey"`
+	RoleARN         string        `config:"roleArn"`
+	ExternalID      string        `config:"externalId"`
+}
+
+// An AWSCodeCommitConfig is one entry of integrations.awsCodeCommit.
+type AWSCodeCommitConfig struct {
+	Region          string        `config:"region,required"`
+	AccessKeyID     string        `config:"accessKeyId"`
+	SecretAccessKey config.Secret `config:"secretAccessKey"`
+	RoleARN         string        `config:"roleArn"`
+	ExternalID      string        `config:"externalId"`
+}
+
+// An AzureBlobConfig is one entry of integrations.azureBlobStorage.
+type AzureBlobConfig struct {
+	AccountName      string              `config:"accountName"`
+	AccountKey       config.Secret       `config:"accountKey"`
+	SASToken         config.Secret       `config:"sasToken"`
+	ConnectionString config.Secret       `config:"connectionString"`
+	Endpoint         string              `config:"endpoint"`
+	EndpointSuffix   string              `config:"endpointSuffix"` // core.windows.net if empty
+	AADCredential    *AzureAADCredential `config:"aadCredential"`
+}
+
+// An AzureAADCredential is a service principal of Azure Blob storage.
+type AzureAADCredential struct {
+	ClientID     string        `config:"clientId,required"`
+	TenantID     string        `config:"tenantId,required"`
+	ClientSecret config.Secret `config:"clientSecret,required"`
+}
+
+// A GoogleGCSConfig is the object integrations.googleGcs. Without it the reader
+// asks for public objects only.
+type GoogleGCSConfig struct {
+	ClientEmail string        `config:"clientEmail"`
+	PrivateKey  config.Secret `config:"privateKey"`
+}
+
+// ReadingConfig is the subtree backend.reading: the plain URLs that may be read.
+type ReadingConfig struct {
+	Allow []AllowEntry `config:"allow"`
+}
+
+// ReadConfig decodes integrations and backend.reading.
+func ReadConfig(c *config.Config) (Config, ReadingConfig, error) {
+	var cfg Config
+	if c.Has("integrations") {
+		if err := c.Decode("integrations", &cfg); err != nil {
+			return cfg, ReadingConfig{}, err
+		}
+	}
+	var reading ReadingConfig
+	if c.Has("backend.reading") {
+		if err := c.Decode("backend.reading", &reading); err != nil {
+			return cfg, reading, err
+		}
+	}
+	return cfg, reading, nil
+}
+
+// Validate fills in what a host's name implies and refuses a custom host whose
+// API cannot be guessed.
+func (c *GitHubConfig) Validate() error {
+	c.Host = hostOr(c.Host, "github.com")
+	if c.Host == "github.com" {
+		c.APIBaseURL = stringOr(c.APIBaseURL, "https://api.github.com")
+		c.RawBaseURL = stringOr(c.RawBaseURL, "https://raw.githubusercontent.com")
+	}
+	if c.APIBaseURL == "" && c.RawBaseURL == "" {
+		return fmt.Errorf("host %s is not github.com, so it needs apiBaseUrl or rawBaseUrl: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
+	}
+	if c.APIBaseURL == "" && (len(c.Apps) > 0 || c.Token.Reveal() != "") {
+		return fmt.Errorf("host %s has credentials but no apiBaseUrl, where they would be used: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
+	}
+	return checkAddresses(c.Host, &c.APIBaseURL, &c.RawBaseURL)
+}
+
+// Validate fills in the addresses that GitLab derives from its host.
+func (c *GitLabConfig) Validate() error {
+	c.Host = hostOr(c.Host, "gitlab.com")
+	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
+	c.APIBaseURL = stringOr(c.APIBaseURL, strings.TrimRight(c.BaseURL, "/")+"/api/v4")
+	if c.Retry.MaxRetries < 0 || c.Retry.MaxRetries > 10 {
+		return fmt.Errorf("retry.maxRetries is %d, expected 0 to 10", c.Retry.MaxRetries)
+	}
+	if c.Retry.MaxAPIRequestsPerMinute < 0 {
+		return fmt.Errorf("retry.maxApiRequestsPerMinute is %d, expected a positive number", c.Retry.MaxAPIRequestsPerMinute)
+	}
+	return checkAddresses(c.Host, &c.APIBaseURL, &c.BaseURL)
+}
+
+// Validate refuses half a credential.
+func (c *BitbucketCloudConfig) Validate() error {
+	if (c.ClientID == "") != (c.ClientSecret.Reveal() == "") {
+		return fmt.Errorf("clientId and clientSecret belong together")
+	}
+	if c.AppPassword.Reveal() != "" && c.Username == "" {
+		return fmt.Errorf("appPassword needs username")
+	}
+	return nil
+}
+
+// Validate fills in the address of the API.
+func (c *BitbucketServerConfig) Validate() error {
+	c.Host = hostOr(c.Host, "")
+	c.APIBaseURL = stringOr(c.APIBaseURL, "https://"+c.Host+"/rest/api/1.0")
+	return checkAddresses(c.Host, &c.APIBaseURL)
+}
+
+// Validate checks that each credential has one complete form.
+func (c *AzureConfig) Validate() error {
+	c.Host = hostOr(c.Host, "dev.azure.com")
+	for i, cred := range c.Credentials {
+		forms := 0
+		if cred.PersonalAccessToken.Reveal() != "" {
+			forms++
+		}
+		if cred.ClientSecret.Reveal() != "" {
+			if cred.ClientID == "" || cred.TenantID == "" {
+				return fmt.Errorf("credentials[%d]: a service principal needs clientId, clientSecret and tenantId", i)
+			}
+			forms++
+		}
+		if cred.ManagedIdentityClientID != "" {
+			forms++
+		}
+		if forms != 1 {
+			return fmt.Errorf("credentials[%d]: expected exactly one of personalAccessToken, clientSecret (with clientId and tenantId), managedIdentityClientId", i)
+		}
+	}
+	return checkAddresses(c.Host)
+}
+
+// Validate fills in the addresses that follow from the host.
+func (c *GerritConfig) Validate() error {
+	c.Host = hostOr(c.Host, "")
+	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
+	c.GitilesBaseURL = stringOr(c.GitilesBaseURL, "https://"+c.Host)
+	c.CloneURL = stringOr(c.CloneURL, c.BaseURL)
+	return checkAddresses(c.Host, &c.BaseURL, &c.GitilesBaseURL, &c.CloneURL)
+}
+
+// Validate fills in the base URL.
+func (c *GiteaConfig) Validate() error {
+	c.Host = hostOr(c.Host, "")
+	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
+	return checkAddresses(c.Host, &c.BaseURL)
+}
+
+// Validate fills in the public host.
+func (c *HarnessConfig) Validate() error {
+	c.Host = hostOr(c.Host, "app.harness.io")
+	return checkAddresses(c.Host)
+}
+
+// Validate fills in the public endpoint and refuses half a key.
+func (c *AWSS3Config) Validate() error {
+	c.Endpoint = stringOr(c.Endpoint, "https://amazonaws.com")
+	if (c.AccessKeyID == "") != (c.SecretAccessKey.Reveal() == "") {
+		return fmt.Errorf("accessKeyId and secretAccessKey belong together")
+	}
+	return checkAddresses("amazonaws.com", &c.Endpoint)
+}
+
+// Validate refuses half a key.
+func (c *AWSCodeCommitConfig) Validate() error {
+	if (c.AccessKeyID == "") != (c.SecretAccessKey.Reveal() == "") {
+		return fmt.Errorf("accessKeyId and secretAccessKey belong together")
+	}
+	return nil
+}
+
+// Validate refuses a private key without the account it belongs to.
+func (c *GoogleGCSConfig) Validate() error {
+	if (c.ClientEmail == "") != (c.PrivateKey.Reveal() == "") {
+		return fmt.Errorf("clientEmail and privateKey belong together")
+	}
+	return nil
+}
+
+func stringOr(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+func hostOr(host, def string) string { return strings.ToLower(stringOr(host, def)) }
+
+// checkAddresses refuses a host that is not one, and base URLs that are not
+// absolute; it cuts their trailing slashes.
+func checkAddresses(host string, bases ...*string) error {
+	if u, err := url.Parse("https://" + host); err != nil || u.Host != host || host == "" {
+		return fmt.Errorf("host %q is not a host name with an optional port", host)
+	}
+	for _, base := range bases {
+		if *base == "" {
+			continue
+		}
+		u, err := parseAbsolute(*base)
+		if err != nil {
+			return err
+		}
+		if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("base URL of host %s has user information, a query or a fragment", host)
+		}
+		*base = strings.TrimRight(*base, "/")
+	}
+	return nil
+}
