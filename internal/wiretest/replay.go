@@ -112,7 +112,7 @@ func NewReplayer(base string, opt Options) (*Replayer, error) {
 	}
 	places := Places{Fixtures: opt.Fixtures.URL(), Files: opt.Fixtures.Dir()}
 	return &Replayer{client: c, opt: opt, places: places, relocated: places != Recorded, deviations: deviations,
-		vars:    map[string]string{"token:static": StaticToken, "token:limited": LimitedToken, "BASE": c.base.String()},
+		vars:    map[string]string{"token:static": StaticToken, "token:limited": LimitedToken, "BASE": c.base.String(), "HOST": c.base.Host},
 		missing: map[string]Outcome{}}, nil
 }
 
@@ -319,13 +319,17 @@ func (r *Replayer) fill(text string) (missing, filled string) {
 
 // hide replaces what differs between two runs: the backend's address, tokens, captured values.
 func (r *Replayer) hide(text string) string {
+	var secret []string
 	for name, value := range r.vars {
 		if len(value) >= 12 && name != "token:static" && name != "token:limited" {
-			text = strings.ReplaceAll(text, value, markValue)
-			if name == "BASE" {
-				text = strings.ReplaceAll(text, url.QueryEscape(value), markValue)
-			}
+			secret = append(secret, value)
 		}
+	}
+	secret = append(secret, url.QueryEscape(r.vars["BASE"]))
+	// The longest first: one value may be a part of another.
+	slices.SortFunc(secret, func(a, b string) int { return len(b) - len(a) })
+	for _, value := range secret {
+		text = strings.ReplaceAll(text, value, markValue)
 	}
 	return patternJWT.ReplaceAllString(text, markValue)
 }
