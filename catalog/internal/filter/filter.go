@@ -68,14 +68,14 @@ func KeyIn(key string, values ...string) Predicate {
 // Everything says whether p holds for all entities, so that nothing need be filtered.
 func (p Predicate) Everything() bool { return p.Op == All && len(p.Of) == 0 }
 
-// Lower is p with keys and values in the case of the search index, where conditions
-// compare byte by byte.
+// Lower is p with keys and values as the search index has them (entity.SearchText),
+// where conditions compare byte by byte.
 func (p Predicate) Lower() Predicate {
-	p.Key = entity.Lower(p.Key)
+	p.Key = entity.SearchText(p.Key)
 	if !p.Exact {
 		p.Values = slices.Clone(p.Values)
 		for i, v := range p.Values {
-			p.Values[i] = entity.Lower(v)
+			p.Values[i] = entity.SearchText(v)
 		}
 	}
 	p.Of = slices.Clone(p.Of)

@@ -24,7 +24,13 @@ func (p Predicate) Value() map[string]any {
 	case Prefix:
 		return map[string]any{p.Key: map[string]any{"$hasPrefix": p.Values[0]}}
 	case Not:
+		if of := p.Of[0]; of.Op == Exists {
+			return map[string]any{of.Key: map[string]any{"$exists": false}}
+		}
 		return map[string]any{"$not": p.Of[0].Value()}
+	}
+	if p.Everything() {
+		return map[string]any{} // on locations $all of nothing means something else
 	}
 	list := make([]any, len(p.Of))
 	for i, of := range p.Of {

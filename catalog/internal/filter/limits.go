@@ -9,7 +9,7 @@ import (
 // costs anything (SEC-11). A zero field stands for its default.
 type Limits struct {
 	Bytes      int // of the filter or predicate; default 1 MiB
-	Conditions int // conditions on a key; default 1,000
+	Conditions int // conditions on a key, and as many groups of them; default 1,000
 	Values     int // values compared with, over all conditions; default 5,000
 	Depth      int // nesting of groups; default 32
 }
@@ -23,7 +23,7 @@ func (l Limits) budget() *budget {
 			*p.own = p.def
 		}
 	}
-	return &budget{limits: l, left: l}
+	return &budget{limits: l, left: l, groups: l.Conditions}
 }
 
 // An Error says what is wrong with a query, and where. Routes answer 400 with it.
@@ -41,6 +41,7 @@ func fail(path, format string, args ...any) error {
 // A budget is what is left of the limits.
 type budget struct {
 	limits, left Limits
+	groups       int
 }
 
 func (b *budget) size(n int) error {
@@ -57,6 +58,18 @@ func (b *budget) condition(path string) error {
 	return nil
 }
 
+// group counts what MarshalJSON writes as a group, so that what was accepted once is
+// accepted again from a cursor.
+func (b *budget) group(path string, depth int) error {
+	if depth >= b.limits.Depth {
+		return fail(path, "expected at most %d levels of groups", b.limits.Depth)
+	}
+	if b.groups--; b.groups < 0 {
+		return fail(path, "expected at most %d groups of conditions", b.limits.Conditions)
+	}
+	return nil
+}
+
 func (b *budget) value(path string) error {
 	if b.left.Values--; b.left.Values < 0 {
 		return fail(path, "expected at most %d values", b.limits.Values)
@@ -68,6 +81,8 @@ func checkKey(path, key string) error {
 	switch {
 	case key == "":
 		return fail(path, "expected a key, found nothing")
+	case key[0] == '$':
+		return fail(path, "key %q begins with $, as no key of an entity does", shorten(key))
 	case key == "__proto__" || strings.HasPrefix(key, "__proto__.") || strings.HasSuffix(key, ".__proto__") || strings.Contains(key, ".__proto__."):
 		return fail(path, "__proto__ is no part of an entity")
 	}

@@ -90,9 +90,6 @@ type parser struct {
 }
 
 func (p *parser) predicate(path string, v any, depth int) (Predicate, error) {
-	if depth > p.limits.Depth {
-		return Predicate{}, fail(path, "expected at most %d levels of groups", p.limits.Depth)
-	}
 	m, ok := v.(map[string]any)
 	if !ok {
 		return Predicate{}, fail(path, "expected an object, found %s", kindOf(v))
@@ -110,6 +107,11 @@ func (p *parser) predicate(path string, v any, depth int) (Predicate, error) {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
+	if len(keys) > 1 {
+		if err := p.group(path, depth); err != nil {
+			return Predicate{}, err
+		}
+	}
 	list := make([]Predicate, 0, len(keys))
 	for _, key := range keys {
 		at := path + "/" + shorten(key)
@@ -131,6 +133,9 @@ func (p *parser) predicate(path string, v any, depth int) (Predicate, error) {
 func (p *parser) operator(path, name string, v any, depth int) (Predicate, error) {
 	switch name {
 	case "$not":
+		if err := p.group(path, depth); err != nil {
+			return Predicate{}, err
+		}
 		of, err := p.predicate(path, v, depth+1)
 		if err != nil {
 			return Predicate{}, err
@@ -144,11 +149,11 @@ func (p *parser) operator(path, name string, v any, depth int) (Predicate, error
 	if !ok {
 		return Predicate{}, fail(path, "expected an array of predicates, found %s", kindOf(v))
 	}
+	if err := p.group(path, depth); err != nil {
+		return Predicate{}, err
+	}
 	if len(items) == 0 && p.location {
 		return Nothing(), nil
-	}
-	if err := p.condition(path); err != nil {
-		return Predicate{}, err
 	}
 	list := make([]Predicate, 0, len(items))
 	for i, item := range items {
@@ -217,16 +222,15 @@ func (p *parser) test(path, key string, v any) (Predicate, error) {
 // needed.
 func (p *parser) contains(path, key string, v any) (Predicate, error) {
 	m, isObject := v.(map[string]any)
-	if p.location {
-		if !isObject {
-			_, err := p.primitive(path, v)
-			return Nothing(), err
-		}
-		return Nothing(), nil
-	}
 	if !isObject {
 		value, err := p.primitive(path, v)
+		if p.location {
+			return KeyIn(key), err
+		}
 		return KeyIn(key, value), err
+	}
+	if p.location {
+		return KeyIn(key), nil
 	}
 	if !strings.EqualFold(key, "relations") {
 		return Predicate{}, fail(path, "expected a string, number or boolean: only the key relations is searched for objects")
