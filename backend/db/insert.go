@@ -70,7 +70,7 @@ func insertRows(ctx context.Context, c Conn, ins Insert, rows [][]any) (int64, e
 
 // insertBatch sends one prepared statement many times without waiting for answers.
 func insertBatch(ctx context.Context, pg PgxConn, ins Insert, rows [][]any) (n int64, err error) {
-	text := ins.text(1)
+	text := ins.text(1, Postgres)
 	for len(rows) > 0 && err == nil {
 		some := rows[:min(batchRows, len(rows))]
 		rows = rows[len(some):]
@@ -103,7 +103,7 @@ func insertLite(ctx context.Context, c Conn, ins Insert, rows [][]any) (n int64,
 		for _, row := range some {
 			args = append(args, row...)
 		}
-		affected, err := c.Exec(ctx, SQL{SQLite: ins.text(len(some))}, args...)
+		affected, err := c.Exec(ctx, SQL{SQLite: ins.text(len(some), SQLite)}, args...)
 		if err != nil {
 			return n, err
 		}
@@ -112,8 +112,9 @@ func insertLite(ctx context.Context, c Conn, ins Insert, rows [][]any) (n int64,
 	return n, nil
 }
 
-// text is the statement for a number of rows.
-func (ins Insert) text(rows int) string {
+// text is the statement for a number of rows. SQLite finds a numbered parameter by
+// walking a list of all of them, so there they have no numbers.
+func (ins Insert) text(rows int, d Dialect) string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO " + quoteIdentifier(ins.Table) + " (")
 	for i, column := range ins.Columns {
@@ -129,9 +130,17 @@ func (ins Insert) text(rows int) string {
 			b.WriteString(", ")
 		}
 		for i := range ins.Columns {
-			b.WriteString(map[bool]string{true: "(", false: ", "}[i == 0])
+			if i == 0 {
+				b.WriteString("(")
+			} else {
+				b.WriteString(", ")
+			}
 			arg++
-			fmt.Fprintf(&b, "$%d", arg)
+			if d == SQLite {
+				b.WriteString("?")
+			} else {
+				fmt.Fprintf(&b, "$%d", arg)
+			}
 		}
 		b.WriteString(")")
 	}
