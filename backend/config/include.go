@@ -89,7 +89,8 @@ func (l *loader) text(n *node, p path) *node {
 func (l *loader) directive(n *node, word string, target *node, p path, src source) *node {
 	if len(n.keys) > 1 {
 		other := n.keys[slices.IndexFunc(n.keys, func(k string) bool { return k != word })]
-		return l.fail(n.fields[other], p, "include key %s should not have adjacent keys, found %q", word, other)
+		at := &node{pos: n.fields[other].place(), keyPos: n.keyPos}
+		return l.fail(at, p, "include key %s should not have adjacent keys, found %q", word, other)
 	}
 	if target.kind != text || target.value == "" {
 		return l.fail(target, p, "%s expects a string, got %s", word, target.describe(hidden(p, target)))

@@ -60,14 +60,15 @@ func (r *jsonReader) fail(p path, format string, args ...any) error {
 }
 
 func (r *jsonReader) token(p path) (json.Token, error) {
+	start := r.next()
 	tok, err := r.dec.Token()
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
 		// The library's text may quote a character of the value, which may be a secret.
-		return nil, errAt(p, r.position(int(syntax.Offset)-1), "not valid JSON")
+		return nil, errAt(p, start, "not valid JSON")
 	case err != nil:
-		return nil, errAt(p, r.position(len(r.data)), "not valid JSON: the text ends too early")
+		return nil, errAt(p, start, "not valid JSON: the text ends too early")
 	}
 	return tok, nil
 }

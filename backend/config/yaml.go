@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -194,24 +195,37 @@ func parseNumber(s string) (any, bool) {
 var (
 	yamlLine   = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
 	yamlAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	// The library counts lines from zero in what its parser reports, as opposed to
+	// its scanner.
+	yamlParser = regexp.MustCompile(`^did not find expected (node content|'-' indicator|key|',' or '[]}]'|<)|^found (undefined tag handle|duplicate %|incompatible)`)
 )
 
 // yamlError gives a syntax error of the library a column, and leaves out the name
 // of an unknown anchor: "password: *hunter2" must not end up in a log.
 func yamlError(name string, data []byte, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
-	pos := position{file: name}
+	pos := position{file: name, line: 1}
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		msg = msg[len(m[0]):]
 		pos.line, _ = strconv.Atoi(m[1])
-		pos.col = firstColumn(data, pos.line)
+		if yamlParser.MatchString(msg) {
+			pos.line++
+		}
 	}
+	pos.col = firstColumn(data, pos.line)
+	at := -1
 	if m := yamlAnchor.FindStringSubmatch(msg); m != nil {
 		msg = "alias names an unknown anchor; a string that starts with * needs quotes"
-		if at := bytes.Index(data, []byte("*"+m[1])); at >= 0 {
-			pos.line = 1 + bytes.Count(data[:at], []byte("\n"))
-			pos.col = 1 + at - (bytes.LastIndexByte(data[:at], '\n') + 1)
-		}
+		at = bytes.Index(data, []byte("*"+m[1]))
+	} else if strings.Contains(msg, "UTF-8") || strings.Contains(msg, "control characters") {
+		at = bytes.IndexFunc(data, func(r rune) bool {
+			return r == utf8.RuneError || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f
+		})
+	}
+	if at >= 0 {
+		start := bytes.LastIndexByte(data[:at], '\n') + 1
+		pos.line = 1 + bytes.Count(data[:at], []byte("\n"))
+		pos.col = 1 + utf8.RuneCount(data[start:at])
 	}
 	return &KeyError{Pos: pos.String(), Err: fmt.Errorf("not valid YAML: %s", msg)}
 }
