@@ -101,7 +101,7 @@ func (f *flattener) visit(v any) {
 		}
 	}
 	if !f.made {
-		f.key, f.made = Lower(clean(string(f.path))), true
+		f.key, f.made = SearchText(string(f.path)), true
 	}
 	f.put(f.key, v)
 }
@@ -111,7 +111,7 @@ func (f *flattener) element(s string) {
 	base, key := len(f.path), f.key
 	f.path = append(append(f.path, '.'), s...)
 	if len(f.path) <= 3*MaxSearchText {
-		f.put(Lower(clean(string(f.path))), true)
+		f.put(SearchText(string(f.path)), true)
 	}
 	f.path = f.path[:base]
 	f.key, f.made = key, true
@@ -183,6 +183,10 @@ func (f *flattener) result() []SearchRow {
 	}
 	return out
 }
+
+// SearchText is s as the search index has it: in lower case, and without what
+// databases cannot store.
+func SearchText(s string) string { return Lower(clean(s)) }
 
 // clean replaces what PostgreSQL does not take as text.
 func clean(s string) string {
