@@ -131,7 +131,7 @@ func TestCadence(t *testing.T) {
 		{in: "{trigger: manual}", str: "manual", next: "0001-01-01 00:00:00"},
 		{in: "{cron: '* * *'}", wantErr: `v.cron: cron expression "* * *" needs five fields, or six with seconds first, found 3 (c.yaml:1:11)`},
 		{in: "{cron: 'TZ=UTC'}", wantErr: `v.cron: cron expression "TZ=UTC" needs five fields, or six with seconds first, found 1 (c.yaml:1:11)`},
-		{in: "{cron: '* * * * X'}", wantErr: `v.cron: cron expression "* * * * X": failed to parse int from X: strconv.Atoi: parsing "X": invalid syntax (c.yaml:1:11)`},
+		{in: "{cron: '* * * * X'}", wantErr: `v.cron: cron expression "* * * * X": "X" is neither a number nor a name (c.yaml:1:11)`},
 		{in: "{cron: '${WORD}'}", wantErr: `v.cron: expected a cron expression with five or six fields (c.yaml:1:11)`},
 		{in: "{cron: 5}", wantErr: `v.cron: expected a string, got 5 (c.yaml:1:11)`},
 		{in: "{cron: '* * * * *', minutes: 1}", wantErr: "v.minutes: cannot stand next to cron (c.yaml:1:24)"},

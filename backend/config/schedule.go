@@ -131,7 +131,11 @@ func parseCron(line string) (cron.Schedule, error) {
 	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 	schedule, err := parser.Parse(strings.Join(fields, " "))
 	if err != nil {
-		return nil, fmt.Errorf("cron expression %s: %w", quote(line), err)
+		reason, _, _ := strings.Cut(err.Error(), ": strconv.")
+		if word, ok := strings.CutPrefix(reason, "failed to parse int from "); ok {
+			reason = quote(word) + " is neither a number nor a name"
+		}
+		return nil, fmt.Errorf("cron expression %s: %s", quote(line), reason)
 	}
 	return schedule, nil
 }
