@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,7 +34,7 @@ func (d *pgDB) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := conn.Query(ctx, q.Postgres, args...)
+	rows, err := conn.Query(ctx, q.Postgres, pgArgs(args)...)
 	if err != nil {
 		conn.Release()
 		return nil, err
@@ -97,16 +98,49 @@ type pgConn struct{ native PgxConn }
 func (c pgConn) Pgx() (PgxConn, bool) { return c.native, true }
 
 func (c pgConn) Exec(ctx context.Context, q SQL, args ...any) (int64, error) {
-	tag, err := c.native.Exec(ctx, q.Postgres, args...)
+	tag, err := c.native.Exec(ctx, q.Postgres, pgArgs(args)...)
 	return tag.RowsAffected(), err
 }
 
 func (c pgConn) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
-	return c.native.Query(ctx, q.Postgres, args...)
+	return c.native.Query(ctx, q.Postgres, pgArgs(args)...)
 }
 
 func (c pgConn) QueryRow(ctx context.Context, q SQL, args ...any) Row {
-	return c.native.QueryRow(ctx, q.Postgres, args...)
+	return c.native.QueryRow(ctx, q.Postgres, pgArgs(args)...)
+}
+
+// pgArgs makes nil lists empty, as they are on SQLite: pgx takes them for NULL, and
+// with NULL neither IN nor NOT IN matches anything.
+func pgArgs(args []any) []any {
+	var out []any
+	for i, a := range args {
+		var empty any
+		switch v := a.(type) {
+		case []string:
+			if v == nil {
+				empty = []string{}
+			}
+		case []int64:
+			if v == nil {
+				empty = []int64{}
+			}
+		case []int:
+			if v == nil {
+				empty = []int{}
+			}
+		}
+		if empty != nil {
+			if out == nil {
+				out = slices.Clone(args)
+			}
+			out[i] = empty
+		}
+	}
+	if out == nil {
+		return args
+	}
+	return out
 }
 
 // pgRows gives its connection back to the pool when it is closed.

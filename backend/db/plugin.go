@@ -208,8 +208,10 @@ func (p *Plugin) setUp(ctx context.Context, conn *pgx.Conn) error {
 	if text == "" {
 		return nil
 	}
-	_, err := conn.PgConn().Exec(ctx, text).ReadAll()
-	return err
+	if _, err := conn.PgConn().Exec(ctx, text).ReadAll(); err != nil {
+		return fmt.Errorf("plugin %s: %s%w", p.id, text, err)
+	}
+	return nil
 }
 
 func quoteIdentifier(name string) string { return pgx.Identifier{name}.Sanitize() }

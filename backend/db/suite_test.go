@@ -151,12 +151,12 @@ func TestListsMatchAnyOfTheirElements(t *testing.T) {
 			{query: `SELECT count(*) FROM things WHERE id IN ($1...)`, list: []string{}, want: 0},
 			{query: `SELECT count(*) FROM things WHERE id IN ($1...)`, list: []string(nil), want: 0},
 			{query: `SELECT count(*) FROM things WHERE id NOT IN ( $1... )`, list: []string{"a"}, want: 2},
+			{query: `SELECT count(*) FROM things WHERE id NOT IN ($1...)`, list: []string(nil), want: 3},
 			{query: `SELECT count(*) FROM things WHERE id not in ($1...)`, list: []string{}, want: 3},
 			{query: `SELECT count(*) FROM things WHERE count IN ($1...)`, list: []int64{0, 1}, want: 3},
 		} {
 			var n int
 			if err := d.QueryRow(ctx, db.List(tt.query), tt.list).Scan(&n); err != nil {
-				// A nil slice is NULL for pgx, which matches nothing: NULL, no row counts.
 				t.Errorf("%s of %v: %v", tt.query, tt.list, err)
 			} else if n != tt.want {
 				t.Errorf("%s of %v: %d rows, want %d", tt.query, tt.list, n, tt.want)
