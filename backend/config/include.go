@@ -26,11 +26,22 @@ func newLoader(env lookup, texts *fileValues) *loader {
 	return &loader{env: env, texts: texts, read: map[string]string{}, watched: map[string]struct{}{}, left: maxNodes}
 }
 
-// A source is the file that a node is being transformed for.
+// A source is the file that a node is being transformed for. What messages call a
+// file is kept apart from where it is: a name that was written with a ${VAR} is shown
+// as it was written.
 type source struct {
-	dir   string   // what relative paths are relative to
-	chain []string // the includes that lead here, for finding cycles
-	noDir string   // why $file and $include do not work here, if they do not
+	dir   string // what relative paths are relative to
+	shown string // dir, for messages
+	chain []link // the includes that lead here, for finding cycles
+	noDir string // why $file and $include do not work here, if they do not
+}
+
+// A link is one file, or a part of it, in a chain of includes.
+type link struct{ id, shown string }
+
+// file is where a directive points to.
+func (s source) file(written, name string) (file, shown string) {
+	return resolve(s.dir, name), resolve(s.shown, written)
 }
 
 // fail records a problem and returns a node that is not reported a second time.
@@ -113,16 +124,17 @@ func (l *loader) directive(n *node, word string, target *node, p path, src sourc
 		return l.fail(target, p, "%s does not work %s", word, src.noDir)
 	}
 	if word == "$file" {
-		return l.includeText(resolve(src.dir, name), arg, p)
+		file, shown := src.file(target.value.(string), name)
+		return l.includeText(file, shown, arg, p)
 	}
-	return l.includeTree(name, arg, p, src)
+	return l.includeTree(target.value.(string), name, arg, p, src)
 }
 
 // includeText returns the text of a file without its trailing white space.
-func (l *loader) includeText(file string, at *node, p path) *node {
+func (l *loader) includeText(file, shown string, at *node, p path) *node {
 	data, err := l.readFile(file)
 	if err != nil {
-		return l.fail(at, p, "$file %s", fileProblem(file, err))
+		return l.fail(at, p, "$file %s", fileProblem(shown, err))
 	}
 	value := strings.TrimRight(string(data), " \t\r\n\v\f")
 	abs := absolute(file)
@@ -132,62 +144,66 @@ func (l *loader) includeText(file string, at *node, p path) *node {
 
 // includeTree returns the value at the data path of a file, transformed with that
 // file's own directory as base.
-func (l *loader) includeTree(name string, at *node, p path, src source) *node {
+func (l *loader) includeTree(written, name string, at *node, p path, src source) *node {
 	name, dataPath, hasPath := strings.Cut(name, "#")
-	file := resolve(src.dir, name)
-	id := absolute(file) + "#" + dataPath
-	if len(src.chain) >= maxIncludes || slices.Contains(src.chain, id) {
-		return l.fail(at, p, "$include cycle: %s", strings.Join(append(slices.Clone(src.chain), id), " includes "))
+	written, writtenPath, _ := strings.Cut(written, "#")
+	file, shown := src.file(written, name)
+	here := link{absolute(file) + "#" + dataPath, shown}
+	if len(src.chain) >= maxIncludes || slices.ContainsFunc(src.chain, func(l link) bool { return l.id == here.id }) {
+		said := ""
+		for _, l := range src.chain {
+			said += l.shown + " includes "
+		}
+		return l.fail(at, p, "$include cycle: %s", said+shown)
 	}
 	var root *node
 	data, err := l.readFile(file)
 	if err != nil {
-		return l.fail(at, p, "$include %s", fileProblem(file, err))
+		return l.fail(at, p, "$include %s", fileProblem(shown, err))
 	}
 	switch filepath.Ext(file) {
 	case ".json":
-		root, err = parseJSON(file, data, false)
+		root, err = parseJSON(shown, data, false)
 	case ".yaml", ".yml":
 		var errs []error
-		root, errs = parseYAML(file, data)
+		root, errs = parseYAML(shown, data)
 		err = errors.Join(errs...)
 	default:
-		return l.fail(at, p, "no configuration parser available for included file %s", file)
+		return l.fail(at, p, "no configuration parser available for included file %s", shown)
 	}
 	if err != nil {
 		l.errs = append(l.errs, Problems(err)...)
 		return &node{pos: at.pos, keyPos: at.keyPos, reported: true}
 	}
 	if hasPath {
-		found, why := dataAt(root, dataPath)
-		if why != "" {
-			return l.fail(at, p, "$include %s: %s", file, why)
+		found, ok := dataAt(root, dataPath)
+		if !ok {
+			return l.fail(at, p, "$include %s: what leads to %s is not an object", shown, writtenPath)
 		}
 		if found == nil {
-			return &node{pos: at.pos, keyPos: at.keyPos, why: fmt.Sprintf("%s has no key %s", file, dataPath)}
+			return &node{pos: at.pos, keyPos: at.keyPos, why: fmt.Sprintf("%s has no key %s", shown, writtenPath)}
 		}
 		root = found
 	}
 	if root == nil {
-		return &node{pos: at.pos, keyPos: at.keyPos, why: file + " is empty"}
+		return &node{pos: at.pos, keyPos: at.keyPos, why: shown + " is empty"}
 	}
-	out := l.transform(root, p, source{dir: filepath.Dir(file), chain: append(slices.Clone(src.chain), id)})
-	copied := *out
-	copied.keyPos = at.keyPos
-	return &copied
+	inner := source{dir: filepath.Dir(file), shown: filepath.Dir(shown), chain: append(slices.Clone(src.chain), here)}
+	out := *l.transform(root, p, inner)
+	out.keyPos = at.keyPos
+	return &out
 }
 
-// dataAt follows a data path of plain keys. The last key may be missing, which
-// makes the value undefined; what leads to it must be there.
-func dataAt(n *node, dataPath string) (found *node, why string) {
-	parts := strings.Split(dataPath, ".")
-	for i, part := range parts {
+// dataAt follows a data path of plain keys. The last key may be missing, which makes
+// the value undefined; what leads to it must be there.
+func dataAt(n *node, dataPath string) (found *node, ok bool) {
+	for part := range strings.SplitSeq(dataPath, ".") {
 		if n == nil || n.kind != object {
-			return nil, fmt.Sprintf("value at path %q is not an object", strings.Join(parts[:i], "."))
+			return nil, false
 		}
 		n = n.fields[part]
 	}
-	return n, ""
+	return n, true
 }
 
 // readFile reads a file of bounded size and remembers that the tree depends on it.

@@ -76,7 +76,7 @@ func load(ctx context.Context, s Sources, texts *fileValues) (*Config, error) {
 // variables come from it, never from the process.
 func Parse(name string, yaml []byte, environ ...string) (*Config, error) {
 	l := newLoader(lookupIn(environ), &fileValues{})
-	root, ok := l.parse(name, yaml, source{dir: filepath.Dir(name)})
+	root, ok := l.parse(name, yaml, fileSource(name))
 	if !ok {
 		return nil, errors.Join(l.errs...)
 	}
@@ -149,8 +149,12 @@ func (l *loader) loadTarget(ctx context.Context, s Sources, t target) (root *nod
 		l.errs = append(l.errs, &KeyError{Err: fmt.Errorf("configuration file %w", fileProblem(t.name, err))})
 		return nil, false, true
 	}
-	root, ok = l.parse(t.name, data, source{dir: filepath.Dir(t.name)})
+	root, ok = l.parse(t.name, data, fileSource(t.name))
 	return root, ok, true
+}
+
+func fileSource(name string) source {
+	return source{dir: filepath.Dir(name), shown: filepath.Dir(name)}
 }
 
 // parse turns the text of one file into a tree with variables and includes replaced.
@@ -172,7 +176,7 @@ func (l *loader) parse(name string, data []byte, src source) (*node, bool) {
 	if root == nil || root.kind == null {
 		return nil, true
 	}
-	src.chain = []string{absolute(name) + "#"}
+	src.chain = []link{{absolute(name) + "#", name}}
 	root = l.transform(root, nil, src)
 	if root.kind != object && !root.reported {
 		l.errs = append(l.errs, errAt(nil, root.pos, "expected an object of keys, got %s", root.describe(true)))

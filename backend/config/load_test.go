@@ -283,7 +283,7 @@ func TestLoadErrors(t *testing.T) {
 			want: "file has more than one YAML document (DIR/a.yaml:2:1)",
 		}, {
 			name: "an unknown tag is an error", files: map[string]string{"a.yaml": "a: !thing x\n"}, args: []string{"a.yaml"},
-			want: "a: unknown YAML tag !thing (DIR/a.yaml:1:4)",
+			want: "a: unknown YAML tag; a string that starts with ! needs quotes (DIR/a.yaml:1:4)",
 		}, {
 			name: "names in BACKSTAGE_ENV are not paths", files: map[string]string{"app-config.yaml": ""}, env: []string{"BACKSTAGE_ENV=../x"},
 			want: `"../x" is not the name of an environment (environment variable BACKSTAGE_ENV)`,

@@ -120,7 +120,7 @@ func TestIncludeErrors(t *testing.T) {
 		{"a key next to a directive", "{a: 1, $file: x}", `v: include key $file should not have adjacent keys, found "a" (DIR/c.yaml:1:5)`},
 		{"two directives", "{$env: A, $file: x}", `v: include key $env should not have adjacent keys, found "$file" (DIR/c.yaml:1:14)`},
 		{"a directive without text", "{$env: [A]}", "v: $env expects a string, got a list (DIR/c.yaml:1:11)"},
-		{"a data path through a scalar", "{$include: inc.yaml#a.b.c.d}", `v: $include DIR/inc.yaml: value at path "a.b" is not an object (DIR/c.yaml:1:15)`},
+		{"a data path through a scalar", "{$include: inc.yaml#a.b.c.d}", `v: $include DIR/inc.yaml: what leads to a.b.c.d is not an object (DIR/c.yaml:1:15)`},
 		{"an include with a syntax error", "{$include: bad.yaml}", "not valid YAML: did not find expected node content (DIR/bad.yaml:2:1)"},
 		{"an include with a JSON error", "{$include: bad.json}", "a: not valid JSON (DIR/bad.json:1:7)"},
 	} {

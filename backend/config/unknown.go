@@ -76,18 +76,19 @@ func (w *unknownWalk) walk(n *node, p path, t reflect.Type) {
 	if !n.present() {
 		return
 	}
-	shapes := shapesOf(deref(t))
-	if len(shapes) == 0 {
-		return
-	}
 	// Of several forms, the one that fits best was meant.
 	var best []*KeyError
-	for i, shape := range shapes {
+	tried := false
+	for _, shape := range shapesOf(deref(t)) {
+		if isList := shape.Kind() == reflect.Slice; isList != (n.kind == list) {
+			continue
+		}
 		try := unknownWalk{levels: slices.Clone(w.levels)}
 		try.shape(n, p, shape)
-		if i == 0 || len(try.found) < len(best) {
+		if !tried || len(try.found) < len(best) {
 			best = try.found
 		}
+		tried = true
 	}
 	w.found = append(w.found, best...)
 }

@@ -151,7 +151,8 @@ func yamlScalar(n *yaml.Node) (kind, any, error) {
 	want, known := map[string]kind{"!!null": null, "!!bool": boolean, "!!int": number, "!!float": number}[n.ShortTag()]
 	switch {
 	case !known:
-		return 0, nil, fmt.Errorf("unknown YAML tag %s", n.ShortTag())
+		// Not repeated: "password: !hunter2" must not end up in a log.
+		return 0, nil, errors.New("unknown YAML tag; a string that starts with ! needs quotes")
 	case k != want:
 		return 0, nil, fmt.Errorf("value does not match its YAML tag %s", n.ShortTag())
 	}
