@@ -64,12 +64,8 @@ func (p *jsonParser) place(err error) error {
 	if errors.As(err, &placed) {
 		return err
 	}
-	offset := int(p.dec.InputOffset())
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		// The decoder counts the bad byte as read.
-		offset = max(0, int(syntax.Offset)-1)
-	}
+	// The offset of a json.SyntaxError does not count what Token consumed.
+	offset := p.next()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		offset, err = len(p.data), errors.New("unexpected end of JSON")
 	}
