@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,6 +40,11 @@ func readEnv(environ []string) (*node, []error) {
 		}
 		leaf, err := parseJSON(pos.file, []byte(value), true)
 		switch {
+		case err != nil && json.Valid([]byte(value)):
+			// JSON, but not what a tree can hold: taking it for text would hide that.
+			rel, _ := parsePath(err.(*KeyError).Path)
+			errs = append(errs, errAt(p.join(rel), pos, "%w", err.(*KeyError).Err))
+			continue
 		case err != nil:
 			leaf = &node{kind: text, value: value, pos: pos}
 		case leaf.kind == null:

@@ -207,6 +207,12 @@ func TestAppConfigVariables(t *testing.T) {
 			name: "null is an error", env: []string{"APP_CONFIG_a=null"},
 			wantErr: "a: value is null, which a variable cannot set (environment variable APP_CONFIG_a)",
 		}, {
+			name: "JSON with a duplicate key is an error", env: []string{`APP_CONFIG_a={"b":{"c":1,"c":2}}`},
+			wantErr: "a.b.c: key is already set at environment variable APP_CONFIG_a (environment variable APP_CONFIG_a)",
+		}, {
+			name: "a number that is too large is an error", env: []string{"APP_CONFIG_a=[1e999]"},
+			wantErr: "a[0]: number is out of range (environment variable APP_CONFIG_a)",
+		}, {
 			name: "an empty part is an error", env: []string{"APP_CONFIG_a__b=1"},
 			wantErr: "invalid env config key 'a__b': each part between _ needs letters, digits, - and :, and starts with a letter (environment variable APP_CONFIG_a__b)",
 		}, {

@@ -47,6 +47,8 @@ func substitute(s string, env lookup) (out string, vars []string, undefined stri
 			undefined = fmt.Sprintf("environment variable %s is not set, and its fallback is empty", name)
 		case hasFallback && value == "":
 			b.WriteString(fallback)
+		case name == "":
+			undefined = "${} names no environment variable"
 		case !set && undefined == "":
 			undefined = fmt.Sprintf("environment variable %s is not set", name)
 		default:
