@@ -146,3 +146,27 @@ func TestSEC19_SyntaxErrorsDoNotShowSecrets(t *testing.T) {
 		}
 	}
 }
+
+// leaky wraps a cause in an error that shows its secret.
+type leaky struct {
+	Token config.Secret `config:"token"`
+}
+
+func (l *leaky) Validate() error {
+	return config.At("token", fmt.Errorf("refused %s: %w", l.Token.Reveal(), errCause))
+}
+
+func TestScrubbedErrorsKeepTheirCause(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Parse("c.yaml", []byte("x: {token: "+canary+"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cfg.Decode("x", &leaky{})
+	if got := text(err); got != "x.token: refused ***: cause (c.yaml:1:12)" || !errors.Is(err, errCause) {
+		t.Errorf("error is %q, and its cause is found: %v", got, errors.Is(err, errCause))
+	}
+	if s, ok, err := cfg.Secret("x.token"); s.Reveal() != canary || !ok || err != nil {
+		t.Errorf("the secret is %v, %v", ok, err)
+	}
+}

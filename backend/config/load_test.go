@@ -203,6 +203,7 @@ func TestAppConfigVariables(t *testing.T) {
 		{name: "substitution is for files only", env: []string{`APP_CONFIG_a=${X}`, "X=1"}, want: `{"a":"${X}"}`},
 		{name: "parts may have digits, dashes and colons", env: []string{`APP_CONFIG_a1-b:c_D-9=x`}, want: `{"a1-b:c":{"D-9":"x"}}`},
 		{name: "an object and keys of it add up", env: []string{`APP_CONFIG_a={"b":1}`, `APP_CONFIG_a_c=2`}, want: `{"a":{"b":1,"c":2}}`},
+		{name: "objects add up at every depth", env: []string{`APP_CONFIG_a={"b":{"c":1}}`, `APP_CONFIG_a_b={"d":2}`}, want: `{"a":{"b":{"c":1,"d":2}}}`},
 		{
 			name: "null is an error", env: []string{"APP_CONFIG_a=null"},
 			wantErr: "a: value is null, which a variable cannot set (environment variable APP_CONFIG_a)",
