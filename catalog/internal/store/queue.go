@@ -23,49 +23,54 @@ type Due struct {
 // claimDue takes the entities that are due, the oldest first, and moves them out of
 // the way of other replicas, by an interval that is random so that entities that came
 // together do not stay together, and longer for those that keep failing. SQLite has
-// one writer, so it needs no row locks.
+// one writer, so it needs no row locks; its RETURNING sees one table only, so that
+// the documents are a second statement there.
 var claimDue = db.SQL{
 	Postgres: `
 	WITH due AS (
 		SELECT id, next_update_at FROM refresh_queue WHERE next_update_at <= $1
-		ORDER BY next_update_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-	UPDATE refresh_queue q SET next_update_at = $1 + make_interval(secs => ($3::float8 + random() * $4::float8) * (1 + least(q.failures, 3)))
-	FROM due WHERE q.id = due.id RETURNING q.id, due.next_update_at, q.failures`,
+		ORDER BY next_update_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+	claimed AS (
+		UPDATE refresh_queue q SET next_update_at = $1 + make_interval(secs => ($3::float8 + random() * $4::float8) * (1 + least(q.failures, 3)))
+		FROM due WHERE q.id = due.id RETURNING q.id AS claimed_id, due.next_update_at AS due_at, q.failures)
+	SELECT ` + dueColumns + `, due_at, failures FROM claimed JOIN refresh_state ON id = claimed_id ORDER BY id`,
 	SQLite: `
 	UPDATE refresh_queue SET next_update_at = $1 + CAST(1000000 * ($3 + (random() / 18446744073709551616.0 + 0.5) * $4) * (1 + min(failures, 3)) AS INTEGER)
 	WHERE id IN (SELECT id FROM refresh_queue WHERE next_update_at <= $1 ORDER BY next_update_at LIMIT $2)
-	RETURNING id, $1, failures`,
+	RETURNING id`,
 }
 
-var selectDue = db.List(`SELECT ` + stateColumns + `, unprocessed, cache, errors, places FROM refresh_state WHERE id IN ($1...) ORDER BY id`)
+const dueColumns = stateColumns + `, unprocessed, cache, errors, places`
+
+var selectDue = db.SQL{SQLite: `SELECT ` + dueColumns + `, $2, failures FROM refresh_state JOIN refresh_queue USING (id)
+	WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id`}
 
 // ClaimDue claims up to n entities that are due at now for this replica. They are due
 // again after between least and most.
-func (s *Store) ClaimDue(ctx context.Context, now time.Time, n int, least, most time.Duration) ([]*Due, error) {
-	type claim struct {
-		at       db.Time
-		failures int
-	}
-	claims := map[int64]claim{}
-	var ids []int64
+func (s *Store) ClaimDue(ctx context.Context, now time.Time, n int, least, most time.Duration) (out []*Due, err error) {
 	rows, err := s.db.Query(ctx, claimDue, db.At(now), n, least.Seconds(), (most - least).Seconds())
-	err = each(rows, err, func(r db.Row) error {
-		var id int64
-		var c claim
-		err := r.Scan(&id, &c.at, &c.failures)
-		claims[id], ids = c, append(ids, id)
-		return err
-	})
-	if err != nil || len(ids) == 0 {
-		return nil, err
+	if db.DialectOf(s.db) == db.SQLite {
+		ids, err := collectIDs(rows, err)
+		if err != nil || len(ids) == 0 {
+			return nil, err
+		}
+		rows, err = s.db.Query(ctx, selectDue, ids, db.At(now))
+		if err != nil {
+			return nil, err
+		}
+		return collectDue(rows, nil)
 	}
-	var out []*Due
-	rows, err = s.db.Query(ctx, selectDue, ids)
+	return collectDue(rows, err)
+}
+
+func collectDue(rows db.Rows, err error) (out []*Due, _ error) {
 	err = each(rows, err, func(r db.Row) error {
 		d := new(Due)
 		var key *string
-		err := r.Scan(&d.ID, &d.UID, &d.Ref, &d.Hash, &key, &d.Orphan, &d.EverProcessed, &d.ResultHash, &d.Unprocessed, &d.Cache, &d.Errors, &d.Places)
-		d.LocationKey, d.DueAt, d.Failures = text(key), claims[d.ID].at.Time, claims[d.ID].failures
+		var at db.Time
+		err := r.Scan(&d.ID, &d.UID, &d.Ref, &d.Hash, &key, &d.Orphan, &d.EverProcessed, &d.ResultHash,
+			&d.Unprocessed, &d.Cache, &d.Errors, &d.Places, &at, &d.Failures)
+		d.LocationKey, d.DueAt = text(key), at.Time
 		out = append(out, d)
 		return err
 	})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
@@ -262,35 +263,55 @@ var (
 	pruneDeletions = db.Same(`DELETE FROM final_deletions WHERE deleted_at < $1`)
 )
 
+// lockDoomed waits for stitches of the rows, which hold a share of them. All
+// transactions take locks in this order: rows, stitch queue, change numbers.
+var lockDoomed = db.SQL{Postgres: `SELECT id FROM refresh_state WHERE id = ANY($1) ORDER BY id FOR UPDATE`}
+
 // DeleteStates deletes rows and all that hangs on them, leaves a tombstone for each
-// that was served, and returns the references that lose a relation.
-func (tx *Tx) DeleteStates(ctx context.Context, now time.Time, ids []int64, refs []string) (peers []string, err error) {
+// that was served, and queues those that lose a relation for stitching at a time.
+func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []int64, refs []string) error {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil
 	}
-	if peers, err = collectStrings(tx.c.Query(ctx, selectRelationSources, ids)); err != nil {
-		return nil, err
+	if db.DialectOf(tx.c) == db.Postgres {
+		if _, err := collectIDs(tx.c.Query(ctx, lockDoomed, ids)); err != nil {
+			return err
+		}
+	}
+	peers, err := collectStrings(tx.c.Query(ctx, selectRelationSources, ids))
+	if err != nil {
+		return err
+	}
+	if _, err := tx.c.Exec(ctx, deleteStitches, refs); err != nil {
+		return err
+	}
+	gone := make(map[string]bool, len(refs))
+	for _, ref := range refs {
+		gone[ref] = true
+	}
+	peers = slices.DeleteFunc(peers, func(ref string) bool { return gone[ref] })
+	if err := tx.QueueStitches(ctx, stitchAt, peers); err != nil {
+		return err
 	}
 	var served int64
 	if err := tx.c.QueryRow(ctx, selectServedIDs, ids).Scan(&served); err != nil {
-		return nil, err
+		return err
 	}
 	if served > 0 {
 		last, err := tx.takeSeq(ctx, served)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := tx.c.Exec(ctx, insertTombstones, ids, last-served, db.At(now)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, q := range []db.SQL{deleteSearch, deleteStates} {
 		if _, err := tx.c.Exec(ctx, q, ids); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	_, err = tx.c.Exec(ctx, deleteStitches, refs)
-	return peers, err
+	return nil
 }
 
 // PruneDeletions forgets tombstones from before t.

@@ -190,25 +190,28 @@ var upsertFinals = db.SQL{
 
 const onFinal = ` ON CONFLICT (id) DO UPDATE SET entity = excluded.entity, etag = excluded.etag, hash = excluded.hash, seq = excluded.seq, updated_at = excluded.updated_at`
 
-// SaveFinals stores entities with their index rows, and numbers the changes. Entities
-// that are gone are left out.
+// LockPresent keeps rows from being deleted until the end of the transaction, and
+// says which of them are there. It comes before FinishStitches.
+func (tx *Tx) LockPresent(ctx context.Context, ids []int64) (map[int64]bool, error) {
+	out := make(map[int64]bool, len(ids))
+	found, err := collectIDs(tx.c.Query(ctx, lockPresent, notNil(ids)))
+	for _, id := range found {
+		out[id] = true
+	}
+	return out, err
+}
+
+// SaveFinals stores entities with their index rows, and numbers the changes. Their
+// rows are locked by LockPresent. keys are the ids of all keys of the index rows,
+// from KnowKeys.
 func (tx *Tx) SaveFinals(ctx context.Context, now time.Time, finals []Final, keys map[string]int32) error {
 	if len(finals) == 0 {
 		return nil
 	}
-	slices.SortFunc(finals, func(a, b Final) int { return int(a.ID - b.ID) })
-	ids := make([]int64, len(finals))
+	n := len(finals)
+	ids := make([]int64, n)
 	for i, f := range finals {
 		ids[i] = f.ID
-	}
-	present, err := collectIDs(tx.c.Query(ctx, lockPresent, ids))
-	if err != nil {
-		return err
-	}
-	finals = slices.DeleteFunc(finals, func(f Final) bool { _, ok := slices.BinarySearch(present, f.ID); return !ok })
-	n := len(finals)
-	if n == 0 {
-		return nil
 	}
 	if err := tx.replaceSearch(ctx, keys, finals); err != nil {
 		return err
@@ -221,7 +224,7 @@ func (tx *Tx) SaveFinals(ctx context.Context, now time.Time, finals []Final, key
 	for i, f := range finals {
 		uids[i], refs[i], docs[i], etags[i], hashes[i], seqs[i] = f.UID, f.Ref, f.Entity, f.ETag, f.Hash, last-int64(n-1-i)
 	}
-	return forEach(ctx, tx.c, upsertFinals, n, present, uids, refs, docs, etags, hashes, seqs, db.At(now))
+	return forEach(ctx, tx.c, upsertFinals, n, ids, uids, refs, docs, etags, hashes, seqs, db.At(now))
 }
 
 // staleFinals finds entities that were processed, but are not served, and queued

@@ -1,0 +1,447 @@
+package ingest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/callboard-dev/callboard/catalog/entity"
+	"github.com/callboard-dev/callboard/catalog/internal/store"
+)
+
+// A finished is an outcome with what is needed to commit it.
+type finished struct {
+	outcome
+	due       *store.Due
+	processed []byte
+	errors    []byte
+	cache     []byte
+	hash      []byte
+}
+
+// engineVersion is part of every result hash: raising it makes all entities commit
+// anew after an upgrade that changes what is stored for them.
+const engineVersion = 1
+
+// finish encodes an outcome and computes the hash that tells whether anything changed.
+func finish(due *store.Due, out outcome) (*finished, error) {
+	f := &finished{outcome: out, due: due}
+	var err error
+	if f.errors, err = encodeFailures(out.failures); err != nil {
+		return nil, err
+	}
+	h := newDigest()
+	h.bool(out.fatal)
+	h.bytes(f.errors)
+	if out.fatal {
+		f.cache, f.hash = due.Cache, h.sum()
+		return f, nil
+	}
+	if f.processed, err = out.entity.MarshalStable(); err != nil {
+		return nil, err
+	}
+	if f.cache, err = out.cache.encode(); err != nil {
+		return nil, err
+	}
+	h.bytes(f.processed)
+	slices.SortFunc(f.relations, compareRelations)
+	f.relations = slices.Compact(f.relations)
+	slices.Sort(f.refreshKeys)
+	h.number(int64(len(f.children)))
+	for _, c := range f.children { // their order is the order of the documents
+		h.bytes([]byte(c.Ref))
+		h.bytes([]byte(c.Key))
+		h.bytes(c.Hash)
+		h.number(c.via)
+	}
+	for _, r := range f.relations {
+		h.bytes([]byte(r.Source))
+		h.bytes([]byte(r.Type))
+		h.bytes([]byte(r.Target))
+	}
+	for _, key := range f.refreshKeys {
+		h.bytes([]byte(key))
+	}
+	for _, via := range sortedKeys(f.unreadable) {
+		h.number(via)
+	}
+	for _, ref := range sortedKeys(f.keptRefs) {
+		h.bytes([]byte(ref))
+	}
+	f.hash = h.sum()
+	return f, nil
+}
+
+func compareRelations(a, b entity.Relation) int {
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Target, b.Target))
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// digest hashes a sequence of values so that no two sequences run together.
+type digest struct{ buf []byte }
+
+func newDigest() *digest { return &digest{buf: []byte{engineVersion}} }
+
+func (d *digest) bytes(b []byte) {
+	d.buf = binary.AppendUvarint(d.buf, uint64(len(b)))
+	d.buf = append(d.buf, b...)
+}
+func (d *digest) number(n int64) { d.buf = binary.AppendVarint(d.buf, n) }
+func (d *digest) bool(b bool) {
+	if b {
+		d.number(1)
+	} else {
+		d.number(0)
+	}
+}
+func (d *digest) sum() []byte {
+	sum := sha256.Sum256(d.buf)
+	return sum[:]
+}
+
+// unchanged says that there is nothing to write but, perhaps, the cache.
+func (f *finished) unchanged() bool { return bytes.Equal(f.hash, f.due.ResultHash) }
+
+// committed is what a batch of outcomes changed.
+type committed struct {
+	conflicts []Conflict
+	added     int // children that are new
+	deleted   int
+	orphans   bool
+	woken     bool
+	stale     int // outcomes that were dropped, to be run again
+}
+
+// commit stores a batch of outcomes in one transaction (contract catalog.md, 3.3).
+// Outcomes of entities that changed or vanished while they were processed are dropped:
+// what changed them made them due.
+func (e *Engine) commit(ctx context.Context, batch []*finished) (*committed, error) {
+	var out *committed
+	err := e.tx(ctx, func(tx *store.Tx) (err error) {
+		c := &commit{e: e, tx: tx, now: e.now(), out: &committed{}}
+		out = c.out
+		return c.run(ctx, batch)
+	})
+	return out, err
+}
+
+// tx runs fn in a transaction, again if it lost a race for a reference.
+func (e *Engine) tx(ctx context.Context, fn func(*store.Tx) error) error {
+	for try := 1; ; try++ {
+		err := e.store.Tx(ctx, fn)
+		if !errors.Is(err, errRace) || try == 5 {
+			return err
+		}
+	}
+}
+
+type commit struct {
+	e   *Engine
+	tx  *store.Tx
+	now time.Time
+	out *committed
+
+	batch    []*finished
+	byRef    map[string]*store.State
+	edges    map[int64][]store.Edge  // by source
+	claims   map[int64][]store.Claim // by source
+	restitch []string
+	peers    []string
+}
+
+func (c *commit) run(ctx context.Context, batch []*finished) error {
+	if err := c.lock(ctx, batch); err != nil || len(c.batch) == 0 {
+		return err
+	}
+	if err := c.replaceChildren(ctx); err != nil {
+		return err
+	}
+	if err := c.replaceRelations(ctx); err != nil {
+		return err
+	}
+	results := make([]store.Result, len(c.batch))
+	for i, f := range c.batch {
+		results[i] = store.Result{ID: f.due.ID, Processed: f.processed, Hash: f.hash, Errors: f.errors, Cache: f.cache}
+		c.restitch = append(c.restitch, f.due.Ref)
+	}
+	if err := c.tx.SaveResults(ctx, results); err != nil {
+		return err
+	}
+	return queueStitches(ctx, c.tx, c.now, c.restitch, c.peers)
+}
+
+// queueStitches queues entities that changed themselves for now, and those of which
+// only relations changed for later: many changes of a round often have one peer,
+// such as the group of a thousand users. The round's end brings them forward.
+func queueStitches(ctx context.Context, tx *store.Tx, now time.Time, own, peers []string) error {
+	seen := make(map[string]bool, len(own))
+	for _, ref := range own {
+		seen[ref] = true
+	}
+	peers = slices.DeleteFunc(slices.Clone(peers), func(ref string) bool { return seen[ref] })
+	// One after the other in one order would need one statement; two statements in
+	// the order of references can cross, which Tx retries.
+	if err := tx.QueueStitches(ctx, now, own); err != nil {
+		return err
+	}
+	return tx.QueueStitches(ctx, now.Add(PeerDelay), peers)
+}
+
+// PeerDelay is how long the stitching of a peer may be put off while entities are
+// being processed.
+const PeerDelay = 20 * time.Second
+
+// lock takes all rows that may change, in one statement and one order, and drops
+// outcomes that are out of date.
+func (c *commit) lock(ctx context.Context, batch []*finished) error {
+	ids, parents := make([]int64, 0, len(batch)), make([]int64, 0, len(batch))
+	var refs []string
+	for _, f := range batch {
+		ids = append(ids, f.due.ID)
+		if !f.fatal {
+			parents = append(parents, f.due.ID)
+			for _, child := range f.children {
+				refs = append(refs, child.Ref)
+			}
+		}
+	}
+	edges, err := c.tx.EdgesFrom(ctx, parents)
+	if err != nil {
+		return err
+	}
+	c.edges = map[int64][]store.Edge{}
+	for _, e := range edges {
+		c.edges[e.Source.Entity] = append(c.edges[e.Source.Entity], e)
+		ids = append(ids, e.Target)
+	}
+	claims, err := c.tx.ClaimsFrom(ctx, parents)
+	if err != nil {
+		return err
+	}
+	c.claims = map[int64][]store.Claim{}
+	for _, claim := range claims {
+		c.claims[claim.Source.Entity] = append(c.claims[claim.Source.Entity], claim)
+	}
+	states, err := c.tx.LockStates(ctx, ids, refs)
+	if err != nil {
+		return err
+	}
+	byID := make(map[int64]*store.State, len(states))
+	c.byRef = make(map[string]*store.State, len(states))
+	for _, s := range states {
+		byID[s.ID], c.byRef[s.Ref] = s, s
+	}
+	var reread []int64
+	for _, f := range batch {
+		s := byID[f.due.ID]
+		switch {
+		case s == nil || !bytes.Equal(s.Hash, f.due.Hash):
+			c.out.stale++
+		case !f.fatal && !c.replayable(f):
+			c.out.stale++
+			reread = append(reread, f.due.ID)
+		default:
+			c.batch = append(c.batch, f)
+		}
+	}
+	if len(reread) > 0 {
+		c.out.woken = true
+	}
+	return c.tx.ForgetResults(ctx, c.now, reread)
+}
+
+// replayable says whether the children that came from the cache, whose documents
+// nobody has read now, are in the catalog as they were.
+func (c *commit) replayable(f *finished) bool {
+	for _, child := range f.children {
+		if child.document != nil {
+			continue
+		}
+		if s := c.byRef[child.Ref]; s != nil && s.LocationKey == child.Key && bytes.Equal(s.Hash, child.Hash) {
+			continue
+		}
+		if !slices.ContainsFunc(c.claims[f.due.ID], func(claim store.Claim) bool {
+			return claim.Ref == child.Ref && claim.LocationKey == child.Key && bytes.Equal(claim.Hash, child.Hash)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *commit) replaceChildren(ctx context.Context) error {
+	var offers []offer
+	for _, f := range c.batch {
+		if f.fatal {
+			continue
+		}
+		for _, child := range f.children {
+			document := child.document
+			if document == nil {
+				document = c.claimed(f.due.ID, child)
+			}
+			offers = append(offers, offer{source: store.Source{Entity: f.due.ID}, at: child.at.String(), content: store.Content{
+				Ref: child.Ref, LocationKey: child.Key, Unprocessed: document, Hash: child.Hash, Places: child.places, Via: child.via,
+			}})
+		}
+	}
+	got, err := accept(ctx, c.tx, c.now, c.byRef, offers)
+	if err != nil {
+		return err
+	}
+	c.restitch = append(c.restitch, got.restitch...)
+	c.out.added += got.inserted
+	c.out.woken = c.out.woken || got.woken
+	return c.replaceEdges(ctx, got)
+}
+
+// claimed is the document of a child that is known from a lost claim only.
+func (c *commit) claimed(source int64, child child) []byte {
+	for _, claim := range c.claims[source] {
+		if claim.Ref == child.Ref && bytes.Equal(claim.Hash, child.Hash) {
+			return claim.Unprocessed
+		}
+	}
+	return nil
+}
+
+// replaceEdges makes the accepted edges and claims all that the batch emits, except
+// for what was not readable, and releases what is no longer emitted.
+func (c *commit) replaceEdges(ctx context.Context, got *accepted) error {
+	type pair = struct{ source, target int64 }
+	old, now := map[pair]store.Edge{}, map[pair]bool{}
+	for _, edges := range c.edges {
+		for _, e := range edges {
+			old[pair{e.Source.Entity, e.Target}] = e
+		}
+	}
+	for _, e := range got.displaced {
+		delete(old, pair{e.Source.Entity, e.Target})
+	}
+	var add []store.Edge
+	for _, e := range got.edges {
+		p := pair{e.Source.Entity, e.Target}
+		now[p] = true
+		if o, ok := old[p]; !ok || o.Via != e.Via {
+			add = append(add, e)
+		}
+	}
+	byID := make(map[int64]string, len(c.byRef))
+	for ref, s := range c.byRef {
+		byID[s.ID] = ref
+	}
+	refused := map[int64]map[string]bool{}
+	for _, claim := range got.claims {
+		if refused[claim.Source.Entity] == nil {
+			refused[claim.Source.Entity] = map[string]bool{}
+		}
+		refused[claim.Source.Entity][claim.Ref] = true
+	}
+	var drop []store.Edge
+	var freed, dropClaims []int64
+	for _, f := range c.batch {
+		if f.fatal {
+			continue
+		}
+		for _, e := range c.edges[f.due.ID] {
+			p := pair{f.due.ID, e.Target}
+			ref := byID[e.Target]
+			if _, still := old[p]; !still || now[p] || f.keeps(e.Via, ref) && !refused[f.due.ID][ref] {
+				continue
+			}
+			drop = append(drop, e)
+			freed = append(freed, e.Target)
+		}
+		for _, claim := range c.claims[f.due.ID] {
+			if !refused[f.due.ID][claim.Ref] && !(f.keeps(claim.Via, claim.Ref) && !c.emits(now, f.due.ID, claim.Ref)) {
+				dropClaims = append(dropClaims, claim.ID)
+			}
+		}
+	}
+	if err := c.tx.AddEdges(ctx, add); err != nil {
+		return err
+	}
+	if err := c.tx.RemoveEdges(ctx, drop); err != nil {
+		return err
+	}
+	if err := c.tx.RemoveClaims(ctx, dropClaims); err != nil {
+		return err
+	}
+	if err := c.addClaims(ctx, got); err != nil {
+		return err
+	}
+	slices.Sort(freed)
+	rel, err := release(ctx, c.tx, c.now, slices.Compact(freed))
+	if err != nil {
+		return err
+	}
+	c.restitch = append(c.restitch, rel.restitch...)
+	c.out.orphans, c.out.woken = c.out.orphans || rel.orphans, c.out.woken || rel.woken
+	c.out.deleted += rel.deleted
+	return nil
+}
+
+func (c *commit) emits(now map[struct{ source, target int64 }]bool, source int64, ref string) bool {
+	s := c.byRef[ref]
+	return s != nil && now[struct{ source, target int64 }{source, s.ID}]
+}
+
+// keeps says whether what was emitted earlier stays although it was not emitted now.
+func (f *finished) keeps(via int64, ref string) bool {
+	return f.unreadable[anyTarget] || f.unreadable[via] || f.keptRefs[ref]
+}
+
+// addClaims stores what lost, and reports what had not lost before.
+func (c *commit) addClaims(ctx context.Context, got *accepted) error {
+	var fresh []store.Claim
+	for i, claim := range got.claims {
+		known := slices.ContainsFunc(c.claims[claim.Source.Entity], func(old store.Claim) bool {
+			return old.Ref == claim.Ref && old.LocationKey == claim.LocationKey && bytes.Equal(old.Hash, claim.Hash) && old.Via == claim.Via
+		})
+		if known {
+			continue
+		}
+		fresh = append(fresh, got.claims[i])
+	}
+	for _, conflict := range got.conflicts {
+		if !slices.ContainsFunc(c.claims[conflict.Source.Entity], func(old store.Claim) bool { return old.Ref == conflict.Ref }) {
+			c.out.conflicts = append(c.out.conflicts, conflict)
+		}
+	}
+	return c.tx.AddClaims(ctx, fresh)
+}
+
+func (c *commit) replaceRelations(ctx context.Context) error {
+	var ids []int64
+	var relations []store.Relation
+	keys := map[int64][]string{}
+	for _, f := range c.batch {
+		if f.fatal {
+			continue
+		}
+		ids = append(ids, f.due.ID)
+		keys[f.due.ID] = f.refreshKeys
+		for _, r := range f.relations {
+			relations = append(relations, store.Relation{Originating: f.due.ID, Source: r.Source, Type: r.Type, TargetRef: r.Target})
+		}
+	}
+	changed, err := c.tx.ReplaceRelations(ctx, ids, relations)
+	if err != nil {
+		return err
+	}
+	c.peers = append(c.peers, changed...)
+	return c.tx.ReplaceRefreshKeys(ctx, ids, keys)
+}

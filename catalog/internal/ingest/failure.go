@@ -1,0 +1,116 @@
+package ingest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/catalog/entity"
+)
+
+// A Failure is an error of processing as it is stored, shown in status.items, and
+// published (contract catalog.md, 2.7.5).
+type Failure struct {
+	Name    string   `json:"name"`
+	Message string   `json:"message"`
+	Cause   *Failure `json:"cause,omitempty"`
+}
+
+// maxMessage bounds what a foreign server's answer can put into an entity.
+const maxMessage = 5000
+
+// failureOf flattens joined errors, one failure for each.
+func failuresOf(err error) []Failure {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if _, list := err.(entity.ValidationErrors); !list {
+			var out []Failure
+			for _, one := range joined.Unwrap() {
+				out = append(out, failuresOf(one)...)
+			}
+			return out
+		}
+	}
+	return []Failure{failureOf(err)}
+}
+
+func failureOf(err error) Failure {
+	f := Failure{Name: "Error", Message: cut(err.Error())}
+	if kind, ok := apierr.KindOf(err); ok {
+		f.Name = kind.Name()
+		return f
+	}
+	var invalid entity.ValidationErrors
+	var one entity.ValidationError
+	var doc *entity.DocumentError
+	var ref *entity.RefError
+	if errors.As(err, &invalid) || errors.As(err, &one) || errors.As(err, &doc) || errors.As(err, &ref) {
+		f.Name = apierr.Input.Name()
+	}
+	return f
+}
+
+func cut(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return s[:maxMessage] + "..."
+}
+
+func encodeFailures(list []Failure) ([]byte, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(list)
+}
+
+// places is where the document of an entity stands, to be told when its own run
+// finds fault with it. At has the pointers that were faulty when it was parsed.
+type places struct {
+	File   string            `json:"file"`
+	Line   int               `json:"line"`
+	Column int               `json:"column"`
+	At     map[string][2]int `json:"at,omitempty"`
+}
+
+// placesOf notes the document's place, and those of what check finds wrong.
+func placesOf(doc *entity.Document, check func(entity.Entity) error) ([]byte, error) {
+	if doc == nil {
+		return nil, nil
+	}
+	start := doc.Positions.At("")
+	p := places{File: doc.Name, Line: start.Line, Column: start.Column}
+	var invalid entity.ValidationErrors
+	if errors.As(check(doc.Entity), &invalid) {
+		p.At = make(map[string][2]int, len(invalid))
+		for _, one := range invalid {
+			at := doc.Positions.At(one.Path)
+			p.At[one.Path] = [2]int{at.Line, at.Column}
+		}
+	}
+	return json.Marshal(p)
+}
+
+// locate puts file:line:column in front of what err says.
+func locate(err error, data []byte) error {
+	var p places
+	if len(data) == 0 || json.Unmarshal(data, &p) != nil || p.File == "" {
+		return err
+	}
+	at := func(line, column int, err error) error {
+		return fmt.Errorf("%s:%d:%d: %w", p.File, line, column, err)
+	}
+	var invalid entity.ValidationErrors
+	if !errors.As(err, &invalid) {
+		return at(p.Line, p.Column, err)
+	}
+	out := make([]error, len(invalid))
+	for i, one := range invalid {
+		line, column := p.Line, p.Column
+		if place, ok := p.At[one.Path]; ok {
+			line, column = place[0], place[1]
+		}
+		out[i] = at(line, column, one)
+	}
+	return errors.Join(out...)
+}

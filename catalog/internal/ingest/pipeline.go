@@ -1,0 +1,520 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/catalog/entity"
+)
+
+// A Pipeline processes one entity at a time. It touches no table and keeps no state,
+// so any number of goroutines may use it.
+type Pipeline struct {
+	Model      *entity.Model
+	Processors []Processor // in the order in which they take part
+	Policies   []func(ctx context.Context, e entity.Entity) (entity.Entity, error)
+	Rules      func() Rules // they can change while the program runs
+	Parse      Parser
+	// LocationTypes are the types that a Location may name besides its own.
+	LocationTypes []string
+	// ResolveURL resolves a relative target of a url location.
+	ResolveURL func(base, ref string) (string, error)
+	// Warn is told of what is dropped without being an error.
+	Warn func(ctx context.Context, message string, args ...any)
+}
+
+// An outcome is the result of one run.
+type outcome struct {
+	ref         string
+	fatal       bool // the run failed: nothing but the failures is to be stored
+	entity      entity.Entity
+	failures    []Failure
+	children    []child
+	unreadable  map[int64]bool // what was read through these targets earlier stays
+	keptRefs    map[string]bool
+	relations   []entity.Relation
+	refreshKeys []string
+	cache       *cache
+}
+
+// A run is the state of one pass through the pipeline.
+type run struct {
+	*Pipeline
+	out     outcome
+	loc     entity.Location
+	origin  entity.Location
+	self    string
+	places  []byte
+	reading *reading // while a target is read
+	seen    map[string]int
+}
+
+// reading is what one target yields.
+type reading struct {
+	via        int64
+	version    string
+	unchanged  bool
+	failed     bool
+	keys       []string
+	firstChild int
+}
+
+// Process runs e, which a source emitted, through all stages. places is where it
+// stands in its file.
+func (p *Pipeline) Process(ctx context.Context, e entity.Entity, places []byte, kept *cache) outcome {
+	r := &run{Pipeline: p, self: e.Ref().String(), places: places, seen: map[string]int{}}
+	r.out = outcome{ref: r.self, cache: kept, unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
+	if err := r.stages(ctx, e); err != nil {
+		r.out.fatal = true
+		r.out.failures = append(r.out.failures, failuresOf(locate(err, places))...)
+	}
+	return r.out
+}
+
+func (r *run) stages(ctx context.Context, e entity.Entity) (err error) {
+	if err := r.enter(e); err != nil {
+		return err
+	}
+	if e, err = r.prepare(ctx, e.Clone()); err != nil {
+		return err
+	}
+	if err := r.check(ctx, e); err != nil {
+		return err
+	}
+	if e.Kind() == "Location" {
+		r.readTargets(ctx, e)
+	}
+	if e, err = r.finish(ctx, e); err != nil {
+		return err
+	}
+	r.Model.SortReferences(e)
+	r.out.entity = e
+	r.applyRules(ctx)
+	return nil
+}
+
+// enter is stage 1: what cannot even be named is not processed.
+func (r *run) enter(e entity.Entity) (err error) {
+	if err := r.Model.CheckEnvelope(e); err != nil {
+		return err
+	}
+	if r.loc, err = entity.LocationOf(e); err != nil {
+		return apierr.Input.Wrap(err, "%s cannot be processed", r.self)
+	}
+	if r.origin, err = entity.OriginOf(e); err != nil {
+		return apierr.Input.Wrap(err, "%s cannot be processed", r.self)
+	}
+	return nil
+}
+
+// prepare is stages 2 and 3: processors, then the policies of all entities.
+func (r *run) prepare(ctx context.Context, e entity.Entity) (_ entity.Entity, err error) {
+	for _, p := range r.Processors {
+		if p.Pre == nil {
+			continue
+		}
+		if e, err = p.Pre(r.with(ctx, p), e, r.loc); err != nil {
+			return nil, r.by(p, err)
+		}
+		if e == nil {
+			return nil, r.by(p, errors.New("returned no entity"))
+		}
+	}
+	if err := r.Model.CheckEnvelope(e); err != nil {
+		return nil, err
+	}
+	e = entity.WithDefaultNamespace(e)
+	if err := errors.Join(r.Model.CheckRootFields(e), r.Model.CheckFormats(e)); err != nil {
+		return nil, unjoin(err)
+	}
+	for _, policy := range r.Policies {
+		if e, err = policy(ctx, e); err != nil {
+			return nil, err
+		}
+		if e == nil {
+			return nil, apierr.Input.New("a policy rejects %s", r.self)
+		}
+	}
+	return e, nil
+}
+
+// unjoin makes one list of joined lists, which is what places are looked up in.
+func unjoin(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var all entity.ValidationErrors
+	for _, one := range joined.Unwrap() {
+		list, ok := one.(entity.ValidationErrors)
+		if !ok {
+			return err
+		}
+		all = append(all, list...)
+	}
+	return all
+}
+
+// check is stage 4.
+func (r *run) check(ctx context.Context, e entity.Entity) error {
+	if ref := e.Ref().String(); ref != r.self {
+		return apierr.Conflict.New("processing changed the reference of %s to %s", r.self, ref)
+	}
+	if err := r.Model.CheckEnvelope(e); err != nil {
+		return err
+	}
+	known := false
+	for _, p := range r.Processors {
+		if p.Known == nil {
+			continue
+		}
+		ok, err := p.Known(r.with(ctx, p), e)
+		if err != nil {
+			return r.by(p, err)
+		}
+		known = known || ok
+	}
+	if !known {
+		return r.Model.UnknownKind(e)
+	}
+	return entity.CheckKeys(e)
+}
+
+// finish is stage 6.
+func (r *run) finish(ctx context.Context, e entity.Entity) (_ entity.Entity, err error) {
+	for _, p := range r.Processors {
+		if p.Post == nil {
+			continue
+		}
+		if e, err = p.Post(r.with(ctx, p), e, r.loc, r.emit); err != nil {
+			return nil, r.by(p, err)
+		}
+		if e == nil {
+			return nil, r.by(p, errors.New("returned no entity"))
+		}
+	}
+	if ref := e.Ref().String(); ref != r.self {
+		return nil, apierr.Conflict.New("processing changed the reference of %s to %s", r.self, ref)
+	}
+	return e, nil
+}
+
+// by names the processor in errors that say nothing about themselves.
+func (r *run) by(p Processor, err error) error {
+	if _, ok := apierr.KindOf(err); ok {
+		return err
+	}
+	var invalid entity.ValidationErrors
+	if errors.As(err, &invalid) {
+		return err
+	}
+	return fmt.Errorf("processor %s: %w", p.Name, err)
+}
+
+func (r *run) with(ctx context.Context, p Processor) context.Context {
+	run := &Run{Origin: r.origin, processor: p.Name, parse: r.Parse, emit: r.emit, cache: r.out.cache}
+	return run.in(ctx)
+}
+
+// readTargets is stage 5. Each target stands alone: one that cannot be read is an
+// error of the Location, and leaves what was read through it earlier.
+func (r *run) readTargets(ctx context.Context, e entity.Entity) {
+	typ := e.SpecString("type")
+	if typ == "" {
+		typ = r.loc.Type
+	}
+	var targets []string
+	if t := e.SpecString("target"); t != "" {
+		targets = append(targets, t)
+	}
+	targets = append(targets, e.SpecStrings("targets")...)
+	read := make(map[string]*target)
+	for _, t := range targets {
+		loc, err := r.resolve(typ, t)
+		if err != nil {
+			// Where it would have pointed is not known, so nothing of this Location goes.
+			r.out.unreadable[anyTarget] = true
+			r.fail(err)
+			continue
+		}
+		if _, twice := read[loc.String()]; twice {
+			continue
+		}
+		read[loc.String()] = r.readTarget(ctx, loc, e.SpecString("presence") == "optional")
+	}
+	for name, t := range read {
+		if t == nil {
+			delete(read, name)
+		}
+	}
+	r.out.cache.Targets = read
+}
+
+// anyTarget in outcome.unreadable stands for all of them.
+const anyTarget = 0
+
+// resolve makes the location of a target. The type is checked here, on the way of
+// every read: files are only read on behalf of files (SEC-51).
+func (r *run) resolve(typ, targetText string) (entity.Location, error) {
+	loc := entity.Location{Type: typ, Target: targetText}
+	if typ != r.loc.Type {
+		if typ == "file" {
+			return loc, apierr.Input.New("location %s is of type file, which a location of type %s cannot contain", loc, r.loc.Type)
+		}
+		if !slices.Contains(r.LocationTypes, typ) {
+			return loc, apierr.Input.New("location %s has a type that is not allowed here; allowed: %s", loc, strings.Join(append([]string{r.loc.Type}, r.LocationTypes...), ", "))
+		}
+	}
+	switch {
+	case typ == "file":
+		if strings.HasSuffix(targetText, "/") || strings.HasSuffix(targetText, string(filepath.Separator)) {
+			return loc, apierr.Input.New("location %s ends in a path separator; a file is expected", loc)
+		}
+		if strings.HasPrefix(targetText, ".") {
+			loc.Target = filepath.Join(filepath.Dir(r.loc.Target), targetText)
+		}
+	case typ == "url" && r.loc.Type == "url":
+		if u, err := url.Parse(targetText); err == nil && u.IsAbs() {
+			break
+		}
+		resolved, err := r.ResolveURL(r.loc.Target, targetText)
+		if err != nil {
+			return loc, err
+		}
+		loc.Target = resolved
+	}
+	if _, err := entity.ParseLocation(loc.String()); err != nil {
+		return loc, apierr.Input.Wrap(err, "location cannot be read")
+	}
+	return loc, nil
+}
+
+func (r *run) readTarget(ctx context.Context, loc entity.Location, optional bool) *target {
+	name := loc.String()
+	known := r.out.cache.Targets[name]
+	if known != nil && known.Origin != r.origin.String() {
+		known = nil
+	}
+	r.reading = &reading{via: viaOf(loc), firstChild: len(r.out.children)}
+	defer func() { r.reading = nil }()
+	err := r.readWith(ctx, loc, optional, known)
+	at := r.reading
+	if err != nil {
+		r.emit(Failed(loc, err))
+	}
+	if at.failed {
+		r.out.unreadable[at.via] = true
+		return nil
+	}
+	if at.unchanged {
+		if known == nil {
+			r.emit(Failed(loc, errors.New("the reader says that nothing changed since a version it was not given")))
+			r.out.unreadable[at.via] = true
+			return nil
+		}
+		for _, c := range known.Children {
+			c.via = at.via
+			r.addChild(c)
+		}
+		for _, key := range known.Keys {
+			r.addKey(key)
+		}
+		return known
+	}
+	if at.version == "" {
+		return nil
+	}
+	return &target{Version: at.version, Origin: r.origin.String(), Children: slices.Clone(r.out.children[at.firstChild:]), Keys: at.keys}
+}
+
+func (r *run) readWith(ctx context.Context, loc entity.Location, optional bool, known *target) error {
+	for _, p := range r.Processors {
+		if p.Read == nil {
+			continue
+		}
+		run := &Run{Origin: r.origin, Optional: optional, processor: p.Name, parse: r.Parse, emit: r.emit, cache: r.out.cache}
+		if known != nil {
+			run.Version = known.Version
+		}
+		handled, err := p.Read(run.in(ctx), loc, r.emit)
+		if err != nil {
+			return r.by(p, err)
+		}
+		if handled {
+			return nil
+		}
+	}
+	return apierr.Input.New("nothing in this catalog reads locations of type %s; add the module that does, or correct %s", loc.Type, loc)
+}
+
+// emit takes what a processor found.
+func (r *run) emit(e Emission) {
+	switch e.kind {
+	case foundEntity:
+		r.addEntity(e)
+	case foundLocation:
+		r.addEntity(Emission{kind: foundEntity, at: r.loc, entity: entity.NewLocationEntity(e.at, r.loc, r.origin, "")})
+	case foundRelation:
+		r.out.relations = append(r.out.relations, e.relation)
+	case foundKey:
+		r.addKey(e.text)
+	case foundFailure:
+		if r.reading != nil {
+			r.reading.failed = true
+			r.fail(e.err)
+			return
+		}
+		// Outside of reading, there are no siblings to protect.
+		r.out.fatal = true
+		r.fail(e.err)
+	case foundVersion:
+		if r.reading != nil {
+			r.reading.version = e.text
+		}
+	case foundUnchanged:
+		if r.reading != nil {
+			r.reading.unchanged = true
+		}
+	}
+}
+
+func (r *run) fail(err error) { r.out.failures = append(r.out.failures, failuresOf(err)...) }
+
+func (r *run) addKey(key string) {
+	key = boundKey(key)
+	if !slices.Contains(r.out.refreshKeys, key) {
+		r.out.refreshKeys = append(r.out.refreshKeys, key)
+	}
+	if r.reading != nil {
+		r.reading.keys = append(r.reading.keys, key)
+	}
+}
+
+// boundKey shortens long refresh keys so that they fit an index (contract 5.1).
+func boundKey(key string) string {
+	if len(key) <= 255 {
+		return key
+	}
+	return fmt.Sprintf("%s#sha256:%x", key[:180], sha256.Sum256([]byte(key)))
+}
+
+// addEntity makes a child of an emitted entity: checked, annotated, hashed.
+func (r *run) addEntity(e Emission) {
+	bad := func(err error) {
+		if e.doc != nil {
+			err = e.doc.Err(err)
+		}
+		if r.reading != nil {
+			r.reading.failed = true
+		} else {
+			r.out.unreadable[anyTarget] = true
+		}
+		r.fail(err)
+	}
+	made, err := entity.Normalize(e.entity)
+	if err != nil {
+		bad(err)
+		return
+	}
+	if err := r.Model.CheckEnvelope(made); err != nil {
+		bad(err)
+		return
+	}
+	ref := made.Ref().String()
+	if ref == r.self {
+		r.warn("an entity that emits itself is left out", "entity", ref, "location", e.at.String())
+		return
+	}
+	made = annotated(made, e.at, r.origin)
+	document, err := made.MarshalStable()
+	if err != nil {
+		bad(err)
+		return
+	}
+	c := child{Ref: ref, Kind: made.Kind(), SpecType: made.SpecString("type"), Key: e.at.String(), at: e.at, document: document}
+	if e.key != nil {
+		c.Key = *e.key
+	}
+	if c.places, err = placesOf(e.doc, r.faults); err != nil {
+		bad(err)
+		return
+	}
+	hash := sha256.New()
+	hash.Write(document)
+	if strings.Contains(string(c.places), `"at"`) {
+		hash.Write(c.places) // so that a line number that is shown is the right one
+	}
+	c.Hash = hash.Sum(nil)
+	if r.reading != nil {
+		c.via = r.reading.via
+	}
+	r.addChild(c)
+}
+
+// faults is what the child's own run will probably complain about.
+func (r *run) faults(e entity.Entity) error {
+	_, kind := r.Model.CheckKind(e)
+	_, relations := r.Model.RelationsOf(e)
+	var all entity.ValidationErrors
+	for _, err := range []error{r.Model.CheckRootFields(e), r.Model.CheckFormats(e), kind, relations, entity.CheckKeys(e)} {
+		var list entity.ValidationErrors
+		if errors.As(err, &list) {
+			all = append(all, list...)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// annotated is a copy of e with the two locations, whatever e said itself.
+func annotated(e entity.Entity, at, origin entity.Location) entity.Entity {
+	e.SetAnnotation(entity.AnnotationManagedBy, at.String())
+	e.SetAnnotation(entity.AnnotationManagedByOrigin, origin.String())
+	return e
+}
+
+// addChild notes a child. Of two with one reference and one key the first stands, and
+// it is an error; with different keys it is for the store to decide who holds it.
+func (r *run) addChild(c child) {
+	id := c.Ref + "\n" + c.Key
+	if first, ok := r.seen[id]; ok {
+		if string(r.out.children[first].Hash) != string(c.Hash) || r.out.children[first].via == c.via {
+			r.fail(apierr.Input.New("%s is defined twice in %s; the first definition stands", c.Ref, c.Key))
+			if r.reading != nil {
+				r.reading.version = ""
+			}
+		}
+		return
+	}
+	r.seen[id] = len(r.out.children)
+	r.out.children = append(r.out.children, c)
+}
+
+// applyRules is stage 7. What is not allowed is an error of this entity and is not
+// emitted; its siblings are.
+func (r *run) applyRules(ctx context.Context) {
+	rules := r.Rules()
+	r.out.children = slices.DeleteFunc(r.out.children, func(c child) bool {
+		if rules.Allows(c.Kind, c.SpecType, r.origin) {
+			return false
+		}
+		r.out.keptRefs[c.Ref] = true
+		r.fail(apierr.NotAllowed.New("%s is not of an allowed kind for location %s; see catalog.rules", c.Ref, r.origin))
+		return true
+	})
+}
+
+func (r *run) warn(message string, args ...any) {
+	if r.Warn != nil {
+		r.Warn(context.Background(), message, args...)
+	}
+}

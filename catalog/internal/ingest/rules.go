@@ -1,0 +1,90 @@
+package ingest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/callboard-dev/callboard/catalog/entity"
+)
+
+// A Rule allows kinds of entities from locations (contract catalog.md, 3.7).
+type Rule struct {
+	Allow []AllowedKind
+	// Locations are the origins the rule is about; nil: any, empty: none.
+	Locations []LocationMatch
+}
+
+// AllowedKind matches a kind, and spec.type if that is set, without regard to case.
+type AllowedKind struct{ Kind, SpecType string }
+
+// LocationMatch matches a location: Exact to the letter, Pattern as a glob in which *
+// stays within a path segment, ** does not, and case does not matter. At most one of
+// the two is set; neither matches every location of the type.
+type LocationMatch struct{ Type, Exact, Pattern string }
+
+// Rules decide which entities processing may emit. An entity passes if one of them
+// matches.
+type Rules []Rule
+
+// DefaultRules hold where catalog.rules is absent.
+func DefaultRules() Rules {
+	return Rules{{Allow: []AllowedKind{{Kind: "Component"}, {Kind: "API"}, {Kind: "Location"}}}}
+}
+
+// Validate reports what can never match.
+func (r Rules) Validate() error {
+	for i, rule := range r {
+		for j, l := range rule.Locations {
+			switch {
+			case l.Exact != "" && l.Pattern != "":
+				return fmt.Errorf("catalog.rules[%d].locations[%d]: exact and pattern exclude each other; remove one", i, j)
+			case l.Pattern != "" && !doublestar.ValidatePattern(l.Pattern):
+				return fmt.Errorf("catalog.rules[%d].locations[%d].pattern: %q is no valid glob", i, j, l.Pattern)
+			}
+		}
+	}
+	return nil
+}
+
+// Allows says whether an entity of the kind may come from origin.
+func (r Rules) Allows(kind, specType string, origin entity.Location) bool {
+	for _, rule := range r {
+		if rule.matchesLocation(origin) && rule.matchesKind(kind, specType) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r Rule) matchesKind(kind, specType string) bool {
+	for _, a := range r.Allow {
+		if strings.EqualFold(a.Kind, kind) && (a.SpecType == "" || strings.EqualFold(a.SpecType, specType)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r Rule) matchesLocation(origin entity.Location) bool {
+	if r.Locations == nil {
+		return true
+	}
+	for _, l := range r.Locations {
+		if l.Type != origin.Type || l.Exact != "" && l.Exact != origin.Target {
+			continue
+		}
+		if l.Pattern == "" || globMatch(l.Pattern, origin.Target) {
+			return true
+		}
+	}
+	return false
+}
+
+// globMatch matches text, which is usually a URL: the empty segment in https:// is
+// like any other.
+func globMatch(pattern, text string) bool {
+	ok, err := doublestar.Match(strings.ToLower(pattern), strings.ToLower(text))
+	return ok && err == nil
+}
