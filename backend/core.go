@@ -1,0 +1,357 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/backend/internal/logging"
+	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+	"github.com/callboard-dev/callboard/backend/scm"
+)
+
+// core is what one backend shares between its plugins. It is made without I/O, once
+// for each time a graph is built, and opened when the backend starts.
+type core struct {
+	settings settings
+	cfg      *config.Config
+	watcher  *config.Watcher
+	env      Environment
+	boot     bootConfig
+
+	log      *slog.Logger
+	levels   *logging.Handler
+	redactor *config.Redactor
+
+	title        string
+	startTimeout time.Duration
+	stopTimeout  time.Duration
+
+	sections coreSections
+	parts
+	stopWatching context.CancelFunc
+	watching     sync.WaitGroup
+}
+
+// parts are made anew for each graph, because plugins leave traces in them.
+type parts struct {
+	db           *db.Manager
+	server       *rootserver.Server
+	discovery    *discovery
+	integrations *scm.Integrations
+	reader       *scm.Mux
+	auth         *authenticator
+	landing      *landing
+	gates        map[PluginID]*gate
+	backgrounds  map[PluginID]*Background
+	mu           *sync.Mutex
+}
+
+// coreSections is the configuration of the core services, decoded once.
+type coreSections struct {
+	Server    rootserver.Config
+	Database  db.Config
+	Logger    logging.Config
+	Discovery discoveryConfig
+	SCM       scm.Config
+	Reading   scm.ReadingConfig
+	Auth      authConfig
+	// WorkingDirectory is where trees are unpacked while they are read.
+	WorkingDirectory string
+}
+
+// stopTimeout bounds a whole stop, a serverShutdownDelay that is configured comes on top.
+const stopTimeout = 30 * time.Second
+
+// prepare reads the configuration and makes the core of it. Without a core the
+// problems say why; with one, they may still not be empty.
+func (b *Backend) prepare(ctx context.Context) (*core, problems) {
+	var found problems
+	s := b.settings
+	c := &core{settings: s, cfg: s.config, env: environment(s), startTimeout: s.startTimeout, stopTimeout: stopTimeout}
+	if c.cfg == nil {
+		var err error
+		c.cfg, err = config.Load(ctx, config.Sources{Files: s.files})
+		for _, e := range config.Problems(err) {
+			found.add(nil, e)
+		}
+		if c.cfg == nil {
+			return nil, found
+		}
+	}
+	c.redactor = config.NewRedactor(c.cfg.Secrets()...)
+	c.readSections(&found)
+	if err := c.openLog(); err != nil {
+		found.add(nil, err)
+		return nil, found
+	}
+	c.watcher = config.NewWatcher(c.cfg, c.log)
+	if err := c.reset(); err != nil {
+		found.add(nil, err)
+	}
+	return c, found
+}
+
+func environment(s settings) Environment {
+	if s.development {
+		return DevelopmentEnvironment
+	}
+	for _, name := range []string{"CALLBOARD_ENV", "NODE_ENV"} {
+		if v := s.getenv(name); v != "" {
+			if v == "development" {
+				return DevelopmentEnvironment
+			}
+			return ProductionEnvironment
+		}
+	}
+	return ProductionEnvironment
+}
+
+// readSections decodes what the core services need, and reports all that is wrong.
+func (c *core) readSections(found *problems) {
+	s := &c.sections
+	decode := func(path string, out any) {
+		for _, err := range config.Problems(c.cfg.Decode(path, out)) {
+			found.add(nil, err)
+		}
+	}
+	s.Server = rootserver.Defaults()
+	decode("backend", &s.Server)
+	decode("backend.logger", &s.Logger)
+	decode("discovery", &s.Discovery)
+	decode("backend.auth", &s.Auth)
+	decode("backend.workingDirectory", &s.WorkingDirectory)
+	var err error
+	if s.SCM, s.Reading, err = scm.ReadConfig(c.cfg); err != nil {
+		for _, e := range config.Problems(err) {
+			found.add(nil, e)
+		}
+	}
+	if c.boot, err = readBootConfig(c.cfg); err != nil {
+		for _, e := range config.Problems(err) {
+			found.add(nil, e)
+		}
+	}
+	if c.cfg.Has("backend.database") {
+		decode("backend.database", &s.Database)
+	} else if c.env == ProductionEnvironment {
+		found.add(nil, c.noDatabase())
+	}
+	c.title, _, _ = c.cfg.String("app.title")
+	if c.title == "" {
+		c.title = "Callboard"
+	}
+	if d := s.Server.Lifecycle.ServerShutdownDelay; d > 0 {
+		c.stopTimeout += time.Duration(d)
+	}
+}
+
+// noDatabase is for the portal whose configuration was not found: without it the data
+// would be in memory, and gone with the process.
+func (c *core) noDatabase() error {
+	read := "no file was read"
+	if files := c.cfg.Files(); len(files) > 0 {
+		read = "read: " + strings.Join(files, ", ")
+	}
+	return Fix(fmt.Sprintf("backend.database is not set, and a database in memory loses everything with the process (%s)", read),
+		"name the file that sets it with --config FILE, or set backend.database in one of them; for a trial set NODE_ENV=development")
+}
+
+func (c *core) openLog() error {
+	next := c.settings.handler
+	if next == nil {
+		out := c.redactor.Writer(c.settings.output)
+		if c.env == ProductionEnvironment {
+			next = logging.JSON(out)
+		} else {
+			next = logging.Pretty(out, isTerminal(c.settings.output))
+		}
+	}
+	h, err := logging.New(next, c.sections.Logger, c.settings.getenv("LOG_LEVEL"))
+	if err != nil {
+		return Fix("environment variable LOG_LEVEL: "+err.Error(), "set it to error, warn, info or debug")
+	}
+	c.levels = h
+	c.log = slog.New(h)
+	for k, v := range c.sections.Logger.Meta {
+		c.log = c.log.With(k, v)
+	}
+	return nil
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// reset makes the parts that a graph fills.
+func (c *core) reset() error {
+	var errs []error
+	p := parts{gates: map[PluginID]*gate{}, backgrounds: map[PluginID]*Background{}, mu: new(sync.Mutex)}
+	var err error
+	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log)); err != nil {
+		errs = append(errs, err)
+	}
+	if p.server, err = rootserver.New(c.sections.Server, rootserver.Options{Log: c.log, Stacks: c.env == DevelopmentEnvironment}); err != nil {
+		errs = append(errs, err)
+	}
+	p.discovery = &discovery{
+		internal:  c.sections.Server.Listen.InternalURL(c.sections.Server.HTTPS.Enabled),
+		external:  c.sections.Server.BaseURL,
+		endpoints: c.sections.Discovery.Endpoints,
+		lookup: func(service, proto, name string) (string, []*net.SRV, error) {
+			return net.DefaultResolver.LookupSRV(context.Background(), service, proto, name)
+		},
+	}
+	if p.integrations, err = scm.NewIntegrations(c.sections.SCM); err != nil {
+		errs = append(errs, err)
+	} else if p.reader, err = scm.NewReader(p.integrations, scm.Options{
+		Reading: c.sections.Reading, WorkingDirectory: c.sections.WorkingDirectory, Log: c.log,
+	}); err != nil {
+		errs = append(errs, err)
+	}
+	p.landing = &landing{c: c}
+	if p.server != nil {
+		p.server.SetIndex(p.landing)
+	}
+	if p.auth, err = newAuthenticator(c.sections.Auth, c, p.discovery); err != nil {
+		errs = append(errs, err)
+	}
+	c.parts = p
+	return errors.Join(errs...)
+}
+
+// rootServices is what features see everywhere.
+func (c *core) rootServices() fx.Option {
+	return fx.Options(
+		fx.Supply(c.cfg, c.watcher, c.log, c.env, c.integrations),
+		fx.Provide(
+			func() Discovery { return c.discovery },
+			func() scm.Reader { return c.reader },
+		),
+	)
+}
+
+// open takes the port and starts to follow the configuration files.
+func (c *core) open(ctx context.Context) error {
+	for _, f := range c.cfg.Files() {
+		c.log.Info("configuration read", "file", f)
+	}
+	c.log.Info("database", "where", c.db.Summary())
+	if c.sections.Auth.DangerouslyDisableDefaultAuthPolicy {
+		c.log.Warn("backend.auth.dangerouslyDisableDefaultAuthPolicy is set: everybody who reaches this backend may use its API")
+	}
+	if err := c.server.Start(ctx); err != nil {
+		return fmt.Errorf("backend.listen: %w", err)
+	}
+	c.discovery.opened(c.server.Addr(), c.sections.Server)
+	ctx, c.stopWatching = context.WithCancel(context.Background())
+	c.watcher.Subscribe(c.reload)
+	c.watching.Go(func() {
+		if err := c.watcher.Run(ctx); err != nil {
+			c.log.Error("the configuration files are not watched any more", "error", err)
+		}
+	})
+	c.watching.Go(func() { c.db.KeepAlive(ctx) })
+	return nil
+}
+
+// reload takes over what may change while the backend runs: log levels, and secrets
+// that must not be logged. Listener settings need a restart (contract/backend.md 3.6).
+func (c *core) reload(next *config.Config) {
+	added := c.redactor.Add(next.Secrets()...)
+	var l logging.Config
+	err := next.Decode("backend.logger", &l)
+	if err == nil {
+		err = c.levels.Set(l, c.settings.getenv("LOG_LEVEL"))
+	}
+	if err != nil {
+		c.log.Error("the new log levels are refused, the old ones stay", "error", err)
+	}
+	c.log.Info("configuration has changed", "newSecrets", added)
+}
+
+// ready lets load balancers in.
+func (c *core) ready(comp *composition) {
+	var failed []string
+	for id, g := range c.gates {
+		if g.state() == stateFailed {
+			failed = append(failed, string(id))
+		}
+	}
+	c.server.SetReady(failed...)
+	c.log.Info("Listening on " + listenText(c.server.Addr(), c.sections.Server.Listen))
+}
+
+func listenText(addr net.Addr, l rootserver.Listen) string {
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil || l.Host != "" {
+		return addr.String()
+	}
+	return ":" + port
+}
+
+// drain turns readiness off, goes on serving for as long as configured, and then waits
+// for the requests in flight.
+func (c *core) drain(ctx context.Context) error {
+	c.server.SetStopping()
+	if d := time.Duration(c.sections.Server.Lifecycle.ServerShutdownDelay); d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+	}
+	c.log.Info("stopping")
+	return c.server.Drain(ctx)
+}
+
+// shut closes what open opened, the database last.
+func (c *core) shut(context.Context) error {
+	err := c.server.Close()
+	if c.stopWatching != nil {
+		c.stopWatching()
+		c.watching.Wait()
+	}
+	return errors.Join(err, c.db.Close())
+}
+
+// abandon gives up a core that was never opened.
+func (c *core) abandon() {
+	if c.db != nil {
+		_ = c.db.Close()
+	}
+}
+
+// migrate brings the tables of a plugin and its modules up to date.
+func (c *core) migrate(ctx context.Context, g *pluginGroup) (*feature, error) {
+	for _, f := range append([]*feature{g.plugin}, g.modules...) {
+		for _, fsys := range f.migrations() {
+			m, err := c.db.Plugin(string(g.id())).Migrate(ctx, fsys)
+			if err != nil {
+				return f, err
+			}
+			c.log.Info("database ready", "plugin", string(g.id()), "from", m.From, "to", m.To, "skipped", m.Skipped, "took", m.Took.Round(time.Millisecond))
+		}
+	}
+	return nil, nil
+}
+
+// errorWriter is how the routes of a plugin answer errors.
+func (c *core) errorWriter(log *slog.Logger) httpx.ErrorWriter {
+	return httpx.ErrorWriter{Log: log, Stacks: c.env == DevelopmentEnvironment}
+}

@@ -1,0 +1,143 @@
+package backend
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+)
+
+// discoveryConfig is discovery: where plugins answer that another process runs
+// (contract/backend.md section 12).
+type discoveryConfig struct {
+	Endpoints []discoveryEndpoint `config:"endpoints" doc:"overrides, the first that names a plugin or * decides"`
+}
+
+type discoveryEndpoint struct {
+	Target  discoveryTarget `config:"target,required" doc:"URL with {{pluginId}}, or {internal, external}"`
+	Plugins []string        `config:"plugins,required" doc:"plugin ids, or *"`
+}
+
+type discoveryTarget struct{ Internal, External string }
+
+// UnmarshalConfig accepts one URL for both, or an object.
+func (t *discoveryTarget) UnmarshalConfig(c *config.Config) error {
+	if s, ok := c.Value("").(string); ok {
+		t.Internal, t.External = s, s
+		return checkTarget(s)
+	}
+	var v struct {
+		Internal string `config:"internal"`
+		External string `config:"external"`
+	}
+	if err := c.Decode("", &v); err != nil {
+		return err
+	}
+	t.Internal, t.External = v.Internal, v.External
+	for _, s := range []string{v.Internal, v.External} {
+		if err := checkTarget(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkTarget(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(placeholder(s, "x"))
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("%q is not a URL such as https://catalog.internal/api/{{pluginId}}", s)
+	}
+	switch u.Scheme {
+	case "http", "https", "http+srv", "https+srv":
+		return nil
+	}
+	return fmt.Errorf("%q has the scheme %q, use http, https, http+srv or https+srv", s, u.Scheme)
+}
+
+func placeholder(target, plugin string) string {
+	for _, form := range []string{"{{pluginId}}", "{{ pluginId }}"} {
+		target = strings.ReplaceAll(target, form, url.PathEscape(plugin))
+	}
+	return target
+}
+
+// discovery is the Discovery of this process.
+type discovery struct {
+	mu        sync.RWMutex
+	internal  string // http://localhost:7007, known once the listener is open
+	external  string // backend.baseUrl
+	endpoints []discoveryEndpoint
+	lookup    func(service, proto, name string) (string, []*net.SRV, error)
+}
+
+func (d *discovery) endpoint(plugin string) *discoveryEndpoint {
+	for i, e := range d.endpoints {
+		if slices.Contains(e.Plugins, plugin) || slices.Contains(e.Plugins, "*") {
+			return &d.endpoints[i]
+		}
+	}
+	return nil
+}
+
+// BaseURL resolves http+srv targets by DNS on each call; resolvers cache.
+func (d *discovery) BaseURL(plugin string) (string, error) {
+	if e := d.endpoint(plugin); e != nil && e.Target.Internal != "" {
+		return d.resolve(placeholder(e.Target.Internal, plugin))
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.internal + "/api/" + url.PathEscape(plugin), nil
+}
+
+func (d *discovery) ExternalBaseURL(plugin string) (string, error) {
+	if e := d.endpoint(plugin); e != nil && e.Target.External != "" {
+		return strings.TrimSuffix(placeholder(e.Target.External, plugin), "/"), nil
+	}
+	return strings.TrimSuffix(d.external, "/") + "/api/" + url.PathEscape(plugin), nil
+}
+
+func (d *discovery) resolve(target string) (string, error) {
+	u, err := url.Parse(target)
+	if err != nil {
+		return "", fmt.Errorf("discovery target %q: %w", target, err)
+	}
+	scheme, srv := strings.CutSuffix(u.Scheme, "+srv")
+	if !srv {
+		return strings.TrimSuffix(target, "/"), nil
+	}
+	_, records, err := d.lookup("", "", u.Host)
+	if err != nil {
+		return "", fmt.Errorf("discovery target %q: %w", target, err)
+	}
+	if len(records) == 0 {
+		return "", fmt.Errorf("discovery target %q: no SRV record for %s", target, u.Host)
+	}
+	u.Scheme, u.Host = scheme, net.JoinHostPort(strings.TrimSuffix(records[0].Target, "."), fmt.Sprint(records[0].Port))
+	return strings.TrimSuffix(u.String(), "/"), nil
+}
+
+// local reports whether this process answers for plugin.
+func (d *discovery) local(plugin string) bool {
+	e := d.endpoint(plugin)
+	return e == nil || e.Target.Internal == ""
+}
+
+// opened notes the port that the listener got, which differs from the configured one
+// when that is 0.
+func (d *discovery) opened(addr net.Addr, cfg rootserver.Config) {
+	l := cfg.Listen
+	if t, ok := addr.(*net.TCPAddr); ok {
+		l.Port = t.Port
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.internal = l.InternalURL(cfg.HTTPS.Enabled)
+}

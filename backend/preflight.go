@@ -1,0 +1,77 @@
+package backend
+
+import (
+	"fmt"
+
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend/config"
+)
+
+// preflight reports everything that can be known to be wrong before a constructor
+// runs: the configuration of every feature, and every graph. Graphs are checked without
+// decoding anything, so that wrong keys and missing dependencies come in one go.
+func (c *core) preflight(comp *composition, found *problems) {
+	for _, f := range comp.features() {
+		for _, s := range f.sections() {
+			for _, err := range config.Problems(s.check(c.cfg)) {
+				found.add(f, err)
+			}
+		}
+	}
+	if c.db != nil && c.server != nil && c.reader != nil {
+		c.checkGraphs(comp, found)
+	}
+}
+
+// unknownKeys are warnings for --check.
+func (c *core) unknownKeys(comp *composition) []error {
+	var out []error
+	for _, f := range comp.features() {
+		for _, s := range f.sections() {
+			for _, err := range s.unknown(c.cfg) {
+				out = append(out, err)
+			}
+		}
+	}
+	return out
+}
+
+// plan runs preflight, and takes out the features whose problems the policy tolerates.
+func (c *core) plan(features []*feature, found problems) (*composition, error) {
+	comp, grouping := compose(features)
+	found.list = append(found.list, grouping.list...)
+	c.preflight(comp, &found)
+	var kept problems
+	for _, p := range found.list {
+		f := comp.find(p.Feature)
+		if f == nil || f.addedAt != p.AddedAt || !c.boot.tolerates(f) {
+			kept.list = append(kept.list, p)
+			continue
+		}
+		c.log.Error("left out: it cannot start", "feature", f.name(), "error", p.Err)
+		comp = comp.without(f.name(), p.Err)
+	}
+	return comp, kept.err()
+}
+
+// assemble builds the graph. A feature that fails and may is left out, and the graph
+// is built again without it; constructors have no side effects.
+func (c *core) assemble(comp *composition) (*composition, *hooks, *fx.App, error) {
+	for {
+		h := newHooks()
+		app, scope, err := c.build(comp, h)
+		if err == nil {
+			return comp, h, app, c.ensureMounted(comp)
+		}
+		f := comp.find(scope)
+		if f == nil || !c.boot.tolerates(f) {
+			return nil, nil, nil, bootError(f, err)
+		}
+		c.log.Error("left out: it cannot be built", "feature", f.name(), "error", err)
+		comp = comp.without(f.name(), err)
+		if err := c.reset(); err != nil {
+			return nil, nil, nil, bootError(nil, fmt.Errorf("building again without %s: %w", f.name(), err))
+		}
+	}
+}
