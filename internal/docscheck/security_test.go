@@ -1,12 +1,23 @@
 package docscheck
 
 import (
+	"cmp"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
+
+var update = flag.Bool("update", false, "rewrite the table of docs/security.md")
+
+const securityPage = "docs/security.md"
 
 var (
 	securityRow  = regexp.MustCompile("^\\| (SEC-\\d+) \\| `(\\w+)` \\| `([\\w./-]+)` \\|$")
@@ -23,7 +34,14 @@ func TestSecurityTestsAreListedAndExist(t *testing.T) {
 			}
 		}
 	}
-	listed, problems := securityRows(read(t, "docs/security.md"))
+	if *update {
+		text := withRows(read(t, securityPage), exists)
+		if err := os.WriteFile(filepath.Join(root, securityPage), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	listed, problems := securityRows(read(t, securityPage))
 	for _, p := range problems {
 		t.Error(p)
 	}
@@ -34,9 +52,34 @@ func TestSecurityTestsAreListedAndExist(t *testing.T) {
 	}
 	for test, id := range exists {
 		if listed[test] == "" {
-			t.Errorf("docs/security.md lacks a row for %s: | %s | `%s` | `%s` |", test, id, path.Base(test), path.Dir(test))
+			t.Errorf("docs/security.md lacks this row: %s", securityLine(test, id))
 		}
 	}
+	if t.Failed() {
+		t.Log("to bring the table up to date: go test ./internal/docscheck -update")
+	}
+}
+
+func securityLine(test, id string) string {
+	return fmt.Sprintf("| %s | `%s` | `%s` |", id, path.Base(test), path.Dir(test))
+}
+
+// withRows returns the page with its table, which ends it, replaced by the given rows.
+func withRows(page string, rows map[string]string) string {
+	head, _, _ := strings.Cut(page, "\n| SEC")
+	number := func(test string) int {
+		n, _ := strconv.Atoi(strings.TrimPrefix(rows[test], "SEC-")) // digits, by the pattern of the name
+		return n
+	}
+	tests := slices.SortedFunc(maps.Keys(rows), func(a, b string) int {
+		return cmp.Or(cmp.Compare(number(a), number(b)), cmp.Compare(a, b))
+	})
+	var b strings.Builder
+	b.WriteString(strings.TrimRight(head, "\n") + "\n")
+	for _, test := range tests {
+		b.WriteString(securityLine(test, rows[test]) + "\n")
+	}
+	return b.String()
 }
 
 // securityRows returns the rows of the table, package/test: id, and what is wrong with
@@ -50,12 +93,12 @@ func securityRows(page string) (rows map[string]string, problems []string) {
 		}
 		m := securityRow.FindStringSubmatch(line)
 		if m == nil {
-			problems = append(problems, "docs/security.md: this row is not | SEC-N | `Test` | `package` |: "+line)
+			problems = append(problems, securityPage+": this row is not | SEC-N | `Test` | `package` |: "+line)
 			continue
 		}
 		n, err := strconv.Atoi(strings.TrimPrefix(m[1], "SEC-"))
 		if err != nil || n < last {
-			problems = append(problems, "docs/security.md: "+m[1]+" is out of order")
+			problems = append(problems, securityPage+": "+m[1]+" is out of order")
 		}
 		last = n
 		rows[m[3]+"/"+m[2]] = m[1]
@@ -70,5 +113,17 @@ func TestReadingTheSecurityTable(t *testing.T) {
 	}
 	if len(problems) != 2 || !strings.Contains(problems[0], "SEC-2 is out of order") || !strings.Contains(problems[1], "SEC-15") {
 		t.Errorf("problems %q", problems)
+	}
+}
+
+func TestWritingTheSecurityTable(t *testing.T) {
+	rows := map[string]string{"b/TestSEC2_Y": "SEC-2", "a/TestSEC10_X": "SEC-10", "a/TestSEC2_Z": "SEC-2"}
+	page := withRows("# Security\n\n| id | test | package |\n| --- | --- | --- |\n| SEC-1 | `TestSEC1_Gone` | `a` |\n", rows)
+	want := "# Security\n\n| id | test | package |\n| --- | --- | --- |\n| SEC-2 | `TestSEC2_Z` | `a` |\n| SEC-2 | `TestSEC2_Y` | `b` |\n| SEC-10 | `TestSEC10_X` | `a` |\n"
+	if page != want {
+		t.Errorf("wrote\n%s\nwant\n%s", page, want)
+	}
+	if again := withRows(page, rows); again != page {
+		t.Errorf("writing twice changes the page:\n%s", again)
 	}
 }
