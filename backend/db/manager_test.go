@@ -28,15 +28,19 @@ func manager(t testing.TB, yaml string, opts ...db.Option) *db.Manager {
 
 func decode(t testing.TB, yaml string) db.Config {
 	t.Helper()
-	cfg, err := config.Parse("app-config.yaml", []byte(yaml))
+	cfg, err := parse(yaml)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out db.Config
-	if err := cfg.Decode("", &out); err != nil {
-		t.Fatal(err)
+	return cfg
+}
+
+func parse(yaml string) (cfg db.Config, err error) {
+	tree, err := config.Parse("app-config.yaml", []byte(yaml))
+	if err != nil {
+		return cfg, err
 	}
-	return out
+	return cfg, tree.Decode("", &cfg)
 }
 
 // ask returns the one text that a query on the database at url yields.
