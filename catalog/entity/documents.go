@@ -44,8 +44,11 @@ type Document struct {
 
 // Err puts a place to err, which is about this document: each ValidationError in it
 // becomes a DocumentError at the place of its path, anything else one at the start of
-// the document.
+// the document. No error stays none.
 func (d Document) Err(err error) error {
+	if err == nil {
+		return nil
+	}
 	var list ValidationErrors
 	if !errors.As(err, &list) {
 		return d.errAt("", err)

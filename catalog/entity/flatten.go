@@ -26,41 +26,61 @@ type SearchRow struct {
 // Texts that a database cannot store, invalid UTF-8 and NUL, are replaced by U+FFFD.
 // Rows may share memory with each other; nobody may write through their pointers.
 func Flatten(e Entity, relations []Relation) []SearchRow {
-	var f flattener
-	f.rows = make([]flatRow, 0, 64+len(relations))
+	f := flattener{
+		rows:  make([]flatRow, 0, 64+len(relations)),
+		arena: make([]byte, 0, 4096),
+		path:  make([]byte, 0, 256),
+	}
 	f.members(map[string]any(e))
 	meta := e.Metadata()
-	f.put("metadata.name", meta["name"])
-	f.put("metadata.namespace", e.Namespace())
-	f.put("metadata.uid", meta["uid"])
-	typ, key := "", ""
+	f.add("metadata.name", meta["name"])
+	f.add("metadata.namespace", e.Namespace())
+	f.add("metadata.uid", meta["uid"])
+	typ, key := "", span{}
 	for _, r := range relations {
-		if r.Type != typ {
-			typ, key = r.Type, Lower("relations."+r.Type)
+		if r.Type != typ || key == (span{}) {
+			typ = r.Type
+			key = f.key(append(append(f.path[:0], "relations."...), typ...))
 		}
 		f.put(key, r.Target)
 	}
 	return f.result()
 }
 
-// A flatRow is a row before its texts have addresses.
+// A flatRow is a row before its texts have addresses. Keys and what had to be
+// lower-cased lie in one arena, so that a row costs no allocation.
 type flatRow struct {
-	key, value, original string
-	null                 bool
+	key, value span
+	original   string
+	kind       rowKind
+	// Set by result.
+	keyText, valueText string
 }
 
+type rowKind uint8
+
+const (
+	nullRow    rowKind = iota
+	lowered            // value is in the arena, original is another text
+	asWritten          // the value is the original
+	arenaValue         // value is in the arena, and is the original too
+)
+
+// A span is a part of the arena.
+type span struct{ start, end int }
+
 type flattener struct {
-	rows []flatRow
-	path []byte // of the value being visited, in its own case
-	key  string // lower-cased path, made when the first row needs it
-	made bool   // key is that of path
+	rows  []flatRow
+	arena []byte
+	path  []byte // of the value being visited, in its own case
+	at    span   // of the key for path, once a row needed it
+	made  bool
 }
 
 func (f *flattener) members(m map[string]any) {
 	base := len(f.path)
 	var small [16]string
 	for _, key := range appendKeys(small[:0], m) {
-		v := m[key]
 		if base == 0 && skipSubtree(key) {
 			continue
 		}
@@ -70,7 +90,7 @@ func (f *flattener) members(m map[string]any) {
 		f.path = append(f.path, key...)
 		f.made = false
 		if !f.skipLeaf() {
-			f.visit(v)
+			f.visit(m[key])
 		}
 		f.path = f.path[:base]
 		f.made = false
@@ -79,8 +99,11 @@ func (f *flattener) members(m map[string]any) {
 
 // skipLeaf keeps out what Flatten adds itself, and the etag.
 func (f *flattener) skipLeaf() bool {
-	rest, ok := strings.CutPrefix(string(f.path), "metadata.")
-	return ok && (rest == "name" || rest == "namespace" || rest == "uid" || rest == "etag")
+	switch string(f.path) {
+	case "metadata.name", "metadata.namespace", "metadata.uid", "metadata.etag":
+		return true
+	}
+	return false
 }
 
 func (f *flattener) visit(v any) {
@@ -101,87 +124,139 @@ func (f *flattener) visit(v any) {
 		}
 	}
 	if !f.made {
-		f.key, f.made = SearchText(string(f.path)), true
+		f.at, f.made = f.key(f.path), true
 	}
-	f.put(f.key, v)
+	f.put(f.at, v)
 }
 
 // element adds that the array at the current path contains s.
 func (f *flattener) element(s string) {
-	base, key := len(f.path), f.key
+	base := len(f.path)
 	f.path = append(append(f.path, '.'), s...)
 	if len(f.path) <= 3*MaxSearchText {
-		f.put(SearchText(string(f.path)), true)
+		f.put(f.key(f.path), true)
 	}
 	f.path = f.path[:base]
-	f.key, f.made = key, true
 }
 
-func (f *flattener) put(key string, v any) {
-	if utf16Length(key) > MaxSearchText {
+func (f *flattener) add(key string, v any) { f.put(f.key(append(f.path[:0], key...)), v) }
+
+// key puts the lower-cased path into the arena.
+func (f *flattener) key(path []byte) span {
+	start := len(f.arena)
+	for _, c := range path {
+		switch {
+		case c >= utf8.RuneSelf || c == 0:
+			f.arena = append(f.arena[:start], SearchText(string(path))...)
+			return span{start, len(f.arena)}
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		f.arena = append(f.arena, c)
+	}
+	return span{start, len(f.arena)}
+}
+
+func (f *flattener) put(key span, v any) {
+	if key.end-key.start > MaxSearchText && utf16Length(string(f.arena[key.start:key.end])) > MaxSearchText {
 		return
 	}
 	row := flatRow{key: key}
 	switch v := v.(type) {
 	case nil:
-		row.null = true
 	case string:
-		row.original = clean(v)
+		f.putText(&row, v)
 	case bool:
-		row.original = "false"
+		row.kind, row.original = asWritten, "false"
 		if v {
 			row.original = "true"
 		}
 	default:
-		n, ok := number(v)
-		if !ok {
-			row.null = true
-			break
+		if n, ok := number(v); ok {
+			start := len(f.arena)
+			f.arena = append(f.arena, Lower(string(appendNumber(nil, n)))...)
+			row.kind, row.value = arenaValue, span{start, len(f.arena)}
 		}
-		var digits [32]byte
-		row.original = string(appendNumber(digits[:0], n))
 	}
-	if utf16Length(row.original) > MaxSearchText {
-		row.null, row.original = true, ""
-	}
-	row.value = Lower(row.original)
 	f.rows = append(f.rows, row)
 }
 
-// result sorts, drops duplicates of key and value, of which the first original stays,
-// and gives the texts addresses in one array.
+func (f *flattener) putText(row *flatRow, s string) {
+	if len(s) > 3*MaxSearchText {
+		return // too long even if each character takes three bytes
+	}
+	s = clean(s)
+	if utf16Length(s) > MaxSearchText {
+		return
+	}
+	start := len(f.arena)
+	f.arena = appendLower(f.arena, s)
+	row.kind, row.original, row.value = lowered, s, span{start, len(f.arena)}
+	if string(f.arena[start:]) == s {
+		row.kind, f.arena = asWritten, f.arena[:start]
+	}
+}
+
+// result gives the texts addresses, sorts, and drops duplicates of key and value, of
+// which the first original stays.
 func (f *flattener) result() []SearchRow {
-	slices.SortStableFunc(f.rows, func(a, b flatRow) int {
-		if c := strings.Compare(a.key, b.key); c != 0 {
+	arena := string(f.arena)
+	for i := range f.rows {
+		row := &f.rows[i]
+		row.keyText = arena[row.key.start:row.key.end]
+		switch row.kind {
+		case lowered:
+			row.valueText = arena[row.value.start:row.value.end]
+		case asWritten:
+			row.valueText = row.original
+		case arenaValue:
+			row.valueText = arena[row.value.start:row.value.end]
+			row.original = row.valueText
+		}
+	}
+	// Rows are large and mostly in order already, so their numbers are sorted.
+	order := make([]int32, len(f.rows))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		if c := f.rows[a].compare(&f.rows[b]); c != 0 {
 			return c
 		}
-		if a.null != b.null {
-			if a.null {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.value, b.value)
+		return int(a - b)
 	})
-	f.rows = slices.CompactFunc(f.rows, func(a, b flatRow) bool {
-		return a.key == b.key && a.null == b.null && a.value == b.value
-	})
-	texts := make([]string, 0, 2*len(f.rows))
-	out := make([]SearchRow, len(f.rows))
-	for i, row := range f.rows {
-		out[i].Key = row.key
-		if row.null {
+	order = slices.CompactFunc(order, func(a, b int32) bool { return f.rows[a].compare(&f.rows[b]) == 0 })
+	texts := make([]string, 0, 2*len(order))
+	out := make([]SearchRow, len(order))
+	for i, at := range order {
+		row := &f.rows[at]
+		out[i].Key = row.keyText
+		if row.kind == nullRow {
 			continue
 		}
-		texts = append(texts, row.value)
+		texts = append(texts, row.valueText)
 		out[i].Value = &texts[len(texts)-1]
 		out[i].Original = out[i].Value
-		if row.original != row.value {
+		if row.original != row.valueText {
 			texts = append(texts, row.original)
 			out[i].Original = &texts[len(texts)-1]
 		}
 	}
 	return out
+}
+
+// compare orders by key and value, nulls first.
+func (r *flatRow) compare(other *flatRow) int {
+	if c := strings.Compare(r.keyText, other.keyText); c != 0 {
+		return c
+	}
+	if null := r.kind == nullRow; null != (other.kind == nullRow) {
+		if null {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(r.valueText, other.valueText)
 }
 
 // SearchText is s as the search index has it: in lower case, and without what

@@ -109,6 +109,15 @@ func TestFlattenSkipsWhatItAddsItself(t *testing.T) {
 	}
 }
 
+func TestFlattenAllocatesPerEntityNotPerRow(t *testing.T) {
+	e, relations := benchEntity()
+	rows := 0
+	allocs := testing.AllocsPerRun(100, func() { rows = len(Flatten(e, relations)) })
+	if rows < 50 || allocs > 15 {
+		t.Errorf("%d rows take %v allocations", rows, allocs)
+	}
+}
+
 func BenchmarkFlatten(b *testing.B) {
 	e, relations := benchEntity()
 	b.ReportAllocs()

@@ -1,8 +1,10 @@
 package entity
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // CheckKeys finds keys that differ only in case and would be one key of the search
@@ -11,6 +13,11 @@ import (
 // steps.input.repourl of another. Each group is one ValidationError that names all
 // spellings.
 func CheckKeys(e Entity) error {
+	// Almost no entity has clashes, so paths are spelt out only when one is likely.
+	quick := quickKeys{seed: maphash.MakeSeed(), spelling: make(map[uint64]uint64, 64)}
+	if !quick.clash(map[string]any(e), 0) {
+		return nil
+	}
 	w := keyWalk{spellings: map[string]spelling{}}
 	w.object(map[string]any(e), "")
 	var errs ValidationErrors
@@ -25,6 +32,57 @@ func CheckKeys(e Entity) error {
 		})
 	}
 	return errs.orNil()
+}
+
+// quickKeys finds clashes by hashes of paths, and may err on the side of finding one.
+type quickKeys struct {
+	seed        maphash.Seed
+	path, lower []byte
+	spelling    map[uint64]uint64 // hash of the path by hash of the lower-cased path
+}
+
+// clash visits v at the current path, which is depth objects deep.
+func (q *quickKeys) clash(v any, depth int) bool {
+	if items, ok := v.([]any); ok {
+		for _, item := range items {
+			if q.clash(item, depth) {
+				return true
+			}
+		}
+		return false
+	}
+	m := object(v)
+	if m == nil {
+		lower, path := maphash.Bytes(q.seed, q.lower), maphash.Bytes(q.seed, q.path)
+		known, ok := q.spelling[lower]
+		q.spelling[lower] = path
+		return ok && known != path
+	}
+	base := len(q.path)
+	for key, child := range m {
+		if depth == 0 && skipSubtree(key) {
+			continue
+		}
+		if depth > 0 {
+			q.path, q.lower = append(q.path, '.'), append(q.lower, '.')
+		}
+		q.path = append(q.path, key...)
+		for i := range len(key) {
+			c := key[i]
+			if c >= utf8.RuneSelf {
+				return true // its lower case depends on what is around it
+			}
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			q.lower = append(q.lower, c)
+		}
+		if q.clash(child, depth+1) {
+			return true
+		}
+		q.path, q.lower = q.path[:base], q.lower[:base]
+	}
+	return false
 }
 
 type spelling struct {
