@@ -40,6 +40,9 @@ type allowRule struct {
 func parseAllow(e AllowEntry) (allowRule, error) {
 	var r allowRule
 	host, port := e.Host, ""
+	if strings.ContainsAny(host, "/@?# ") {
+		return r, fmt.Errorf("host %q: a scheme and a path do not belong here: expected a host name, *.DOMAIN or an address, with an optional :PORT or :FROM-TO", e.Host)
+	}
 	switch i := strings.LastIndexByte(host, ':'); {
 	case i >= 0 && !strings.HasSuffix(host, "]") && strings.Count(host, ":") > 1 && !strings.Contains(host, "]"):
 		return r, fmt.Errorf("host %q: write an IPv6 address in brackets", e.Host)
@@ -53,8 +56,8 @@ func parseAllow(e AllowEntry) (allowRule, error) {
 	if rest, ok := strings.CutPrefix(r.host, "*."); ok {
 		r.wildcard, r.host = true, "."+rest
 	}
-	if strings.Trim(r.host, ".") == "" || strings.ContainsAny(r.host, "*/@?# ") {
-		return r, fmt.Errorf("host %q: expected a host name, *.DOMAIN or an address, with an optional :PORT or :FROM-TO; a scheme and a path do not belong here", e.Host)
+	if strings.Trim(r.host, ".") == "" || strings.Contains(r.host, "*") {
+		return r, fmt.Errorf("host %q: expected a host name, *.DOMAIN or an address, with an optional :PORT or :FROM-TO", e.Host)
 	}
 	if port != "" {
 		from, to, isRange := strings.Cut(port, "-")

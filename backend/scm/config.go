@@ -203,13 +203,16 @@ func (c *GitHubConfig) Validate() error {
 		c.APIBaseURL = stringOr(c.APIBaseURL, "https://api.github.com")
 		c.RawBaseURL = stringOr(c.RawBaseURL, "https://raw.githubusercontent.com")
 	}
+	if err := checkAddresses(c.Host, &c.APIBaseURL, &c.RawBaseURL); err != nil {
+		return err
+	}
 	if c.APIBaseURL == "" && c.RawBaseURL == "" {
 		return fmt.Errorf("host %s is not github.com, so it needs apiBaseUrl or rawBaseUrl: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
 	}
 	if c.APIBaseURL == "" && (len(c.Apps) > 0 || c.Token.Reveal() != "") {
 		return fmt.Errorf("host %s has credentials but no apiBaseUrl, where they would be used: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
 	}
-	return checkAddresses(c.Host, &c.APIBaseURL, &c.RawBaseURL)
+	return nil
 }
 
 // Validate fills in the addresses that GitLab derives from its host.

@@ -28,8 +28,7 @@ func (f azureForms) parse(u *url.URL) (Place, error) {
 	if git == 1 {
 		scope = append(slices.Clone(scope), repo)
 	}
-	query := u.Query()
-	path := query.Get("path")
+	path := queryValue(u, "path")
 	if err := checkSegments(u.String(), path); err != nil {
 		return Place{}, err
 	}
@@ -41,7 +40,7 @@ func (f azureForms) parse(u *url.URL) (Place, error) {
 	if p.Path == "" {
 		p.Form = FormRoot
 	}
-	if version := query.Get("version"); version != "" {
+	if version := queryValue(u, "version"); version != "" {
 		if azureVersionType(version) == "" || len(version) == 2 {
 			return Place{}, apierr.Input.New("Incorrect URL: %s, expected a version that starts with GB (branch), GT (tag) or GC (commit)", u)
 		}

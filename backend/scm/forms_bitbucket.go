@@ -41,7 +41,7 @@ func (f bitbucketCloudForms) parse(u *url.URL) (Place, error) {
 		form = FormRaw
 	}
 	p := place(repository, parts[3], form, parts, 4)
-	if at := u.Query().Get("at"); at != "" {
+	if at := queryValue(u, "at"); at != "" {
 		p.Ref = at
 	}
 	return p, nil
@@ -86,7 +86,7 @@ func (f bitbucketServerForms) parse(u *url.URL) (Place, error) {
 		return Place{}, incorrectURL(u, expected)
 	}
 	repository := key + "/" + parts[repos+1]
-	ref := shortRef(u.Query().Get("at"))
+	ref := shortRef(queryValue(u, "at"))
 	if len(parts) == repos+2 || (len(parts) == repos+3 && parts[repos+2] == "") {
 		p := place(repository, "", FormRoot, parts, repos+2)
 		p.Ref, p.file, p.Path = ref, "", ""
@@ -160,6 +160,17 @@ func setQuery(raw string, set ...[2]string) string {
 		b.WriteString(escapeForm(p[0]) + "=" + escapeForm(p[1]))
 	}
 	return b.String()
+}
+
+// queryValue is the first value of a parameter. Unlike url.Values it does not
+// drop a pair with a broken escape, which a host may read in its own way.
+func queryValue(u *url.URL, name string) string {
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		if key, value, _ := strings.Cut(pair, "="); unescapeForm(key) == name {
+			return unescapeForm(value)
+		}
+	}
+	return ""
 }
 
 func unescapeForm(s string) string { return unescape(strings.ReplaceAll(s, "+", " ")) }

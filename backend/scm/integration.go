@@ -82,7 +82,11 @@ func (i *Integration) parse(rawURL string, u *url.URL) (Place, error) {
 	if err := checkSegments(rawURL, u.EscapedPath()); err != nil {
 		return Place{}, err
 	}
-	return i.forms.parse(u)
+	p, err := i.forms.parse(u)
+	if err != nil {
+		return Place{}, err
+	}
+	return p, checkSegments(rawURL, p.Ref) // a ref of the query ends up in the API's path too
 }
 
 // ResolveURL resolves ref, as found in the file at base. An absolute URL stays

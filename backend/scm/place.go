@@ -146,8 +146,8 @@ func unhex(c byte) int {
 	return -1
 }
 
-// escapePath percent-encodes what may not stand in a URL path and leaves
-// existing escapes alone. It encodes as browsers do, which is less than
+// escapePath percent-encodes what may not stand in a URL path and leaves valid
+// escapes alone. It encodes as browsers do, which is less than
 // url.PathEscape: names of generated Locations are hashes of these URLs, so
 // every byte counts.
 func escapePath(s string) string {
@@ -155,7 +155,8 @@ func escapePath(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>?`{}", c) >= 0 {
+		broken := c == '%' && (i+2 >= len(s) || unhex(s[i+1]) < 0 || unhex(s[i+2]) < 0)
+		if broken || c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>?`{}", c) >= 0 {
 			b.WriteByte('%')
 			b.WriteByte(hex[c>>4])
 			b.WriteByte(hex[c&15])
