@@ -79,9 +79,10 @@ func TestRulesAgreeWithTheSchemas(t *testing.T) {
 	}
 	m := NewModel(ModelOptions{})
 	r := rand.New(rand.NewPCG(1, 2))
-	valid := 0
-	for i := range 20_000 {
-		e := randomEntity(r, i)
+	samples, valid := sampleEntities(), 0
+	const count = 5000
+	for i := range count {
+		e := randomEntity(r, samples, i)
 		rules := shapeOnly(m, e)
 		if rules == nil {
 			valid++
@@ -93,13 +94,12 @@ func TestRulesAgreeWithTheSchemas(t *testing.T) {
 			}
 		}
 	}
-	if valid < 2000 || valid > 18_000 {
-		t.Fatalf("%d of 20000 generated entities are valid, which tests only one side", valid)
+	if valid < count/10 || valid > count*9/10 {
+		t.Fatalf("%d of %d generated entities are valid, which tests only one side", valid, count)
 	}
 }
 
-func randomEntity(r *rand.Rand, i int) Entity {
-	samples := sampleEntities()
+func randomEntity(r *rand.Rand, samples []Entity, i int) Entity {
 	e := samples[i%len(samples)].Clone()
 	for range r.IntN(3) {
 		mutate(r, map[string]any(e))
