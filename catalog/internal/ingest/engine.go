@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +69,9 @@ type Engine struct {
 	wake     chan struct{} // holds a token while there may be entities due
 	inFlight atomic.Int64  // claimed and not yet committed
 	sweep    atomic.Int64  // where the next reconciliation begins
+
+	restoreMu sync.Mutex
+	restore   map[string]func(context.Context) error // by provider
 }
 
 // NewEngine returns an Engine, which does nothing until Run.
@@ -87,6 +92,32 @@ func NewEngine(o Options) *Engine {
 		o.Now = time.Now
 	}
 	return &Engine{Options: o, store: o.Store, log: o.Log, wake: make(chan struct{}, 1)}
+}
+
+// Restorable names a provider that can emit its set again at any time; it is asked to
+// when somebody deleted an entity of the set.
+func (e *Engine) Restorable(provider string, restore func(context.Context) error) {
+	e.restoreMu.Lock()
+	defer e.restoreMu.Unlock()
+	if e.restore == nil {
+		e.restore = map[string]func(context.Context) error{}
+	}
+	e.restore[provider] = restore
+}
+
+func (e *Engine) restoreSets(ctx context.Context, providers []string) error {
+	for _, name := range providers {
+		e.restoreMu.Lock()
+		restore := e.restore[name]
+		e.restoreMu.Unlock()
+		if restore == nil {
+			continue
+		}
+		if err := restore(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) now() time.Time { return e.Now() }
@@ -120,6 +151,9 @@ type conflictEvent struct {
 // reportConflicts logs and publishes emissions that lost for the first time.
 func (e *Engine) reportConflicts(ctx context.Context, conflicts []Conflict) {
 	for _, c := range conflicts {
+		if strings.HasPrefix(c.Ref, "location:default/generated-") {
+			continue // the name is a hash of the target: both mean the same
+		}
 		e.log.WarnContext(ctx, "an entity is claimed from two places; the first one holds it", "entity", c.Ref, "heldBy", c.ExistingKey, "claimedBy", c.Key)
 		unprocessed, _ := entity.Decode(c.Unprocessed)
 		e.publish(ctx, TopicConflict, conflictEvent{unprocessed, c.Ref, c.Key, c.ExistingKey, e.now().UTC().Format(time.RFC3339Nano)})

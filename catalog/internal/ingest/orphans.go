@@ -65,10 +65,10 @@ func (e *Engine) DeleteOrphans(ctx context.Context) (deleted int, err error) {
 
 // Delete removes the entity with uid and all that only it emits, whoever emits it
 // (contract catalog.md, 1.6.5). Those who do are run again at once, so that what
-// still has a source comes back with another uid. providers are the names of
-// providers that emitted it; they know best how to emit it again. A uid that does not
-// exist is no error.
-func (e *Engine) Delete(ctx context.Context, uid string) (ref string, providers []string, err error) {
+// still has a source comes back with another uid; so does what the builtin
+// providers emit. ref is empty if no entity has the uid, which is no error.
+func (e *Engine) Delete(ctx context.Context, uid string) (ref string, err error) {
+	var providers []string
 	err = e.tx(ctx, func(tx *store.Tx) error {
 		ref, providers = "", nil
 		s, err := tx.StateByUID(ctx, uid)
@@ -82,15 +82,13 @@ func (e *Engine) Delete(ctx context.Context, uid string) (ref string, providers 
 		providers, err = e.deleteState(ctx, tx, s)
 		return err
 	})
-	if err == nil && ref != "" {
-		e.log.InfoContext(ctx, "entity deleted", "entity", ref, "uid", uid)
-		e.Wake()
-		e.Stitcher.Wake()
-		if _, err := e.DeleteOrphans(ctx); err != nil {
-			return ref, providers, err
-		}
+	if err != nil || ref == "" {
+		return "", err
 	}
-	return ref, providers, err
+	e.log.InfoContext(ctx, "entity deleted", "entity", ref, "uid", uid)
+	e.Wake()
+	e.Stitcher.Wake()
+	return ref, e.restoreSets(ctx, providers)
 }
 
 func (e *Engine) deleteState(ctx context.Context, tx *store.Tx, s *store.State) (providers []string, err error) {
