@@ -66,7 +66,8 @@ var envelope = objectOf(
 	optional("spec", anyObject))
 
 // Validate runs every check there is, for tools that report on descriptors. A kind
-// that is not builtin is an error, with a suggestion where one is near.
+// that is not builtin is an error, with a suggestion where one is near. Placeholders
+// have to be resolved before: an API whose definition is still {$text: ...} is wrong.
 func (m *Model) Validate(e Entity) error {
 	var errs ValidationErrors
 	collect := func(err error) {
