@@ -104,7 +104,10 @@ func (q *QueryReader) CSV(name string) []string {
 }
 
 // String returns a parameter that may be given once, or def.
-func (q *QueryReader) String(name, def string) string {
+func (q *QueryReader) String(name, def string) string { return q.once(name, def, "string") }
+
+// once reads a parameter that may be given once; kind is what it must be.
+func (q *QueryReader) once(name, def, kind string) string {
 	vs := q.Strings(name)
 	switch len(vs) {
 	case 0:
@@ -112,7 +115,7 @@ func (q *QueryReader) String(name, def string) string {
 	case 1:
 		return vs[0]
 	}
-	q.fail("request/query/%s must be string", name)
+	q.fail("request/query/%s must be %s", name, kind)
 	return def
 }
 
@@ -128,7 +131,7 @@ func (q *QueryReader) Enum(name, def string, words ...string) string {
 
 // Bool returns a parameter that is "true" or "false", or def.
 func (q *QueryReader) Bool(name string, def bool) bool {
-	switch q.String(name, "") {
+	switch q.once(name, "", "boolean") {
 	case "":
 		return def
 	case "true":
@@ -153,7 +156,7 @@ const maxInt = int(^uint(0) >> 1)
 
 // Int returns an integer parameter, or def.
 func (q *QueryReader) Int(name string, def int, bounds ...IntBound) int {
-	v := q.String(name, "")
+	v := q.once(name, "", "integer")
 	if v == "" {
 		return def
 	}

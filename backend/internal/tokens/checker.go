@@ -60,6 +60,9 @@ type verified struct {
 	audience string // of plugin tokens: the only plugin that may be called
 	limited  bool
 	until    time.Time // when to verify again
+	// secret says that the token was compared with a configured secret: that is cheap,
+	// and a secret that was replaced must not be accepted any longer.
+	secret bool
 }
 
 // Check returns the credentials that the token proves towards the plugin. Limited user
@@ -111,6 +114,9 @@ func (c *Checker) verified(ctx context.Context, token string) (*verified, error)
 	if err != nil {
 		return nil, err
 	}
+	if v.secret {
+		return v, nil
+	}
 	v.until = now.Add(cacheLife)
 	if exp := v.creds.Expires(); !exp.IsZero() && exp.Before(v.until) {
 		v.until = exp
@@ -138,7 +144,8 @@ func (c *Checker) verify(ctx context.Context, token string, now time.Time) (*ver
 			return nil, c.refused(ctx, "external", err)
 		}
 		if ok {
-			return &verified{creds: principal.Credentials{Principal: service}.WithToken(token, expires)}, nil
+			_, remote := e.(*jwksToken)
+			return &verified{creds: principal.Credentials{Principal: service}.WithToken(token, expires), secret: !remote}, nil
 		}
 	}
 	return nil, apierr.Authentication.New("Illegal token")
@@ -239,8 +246,8 @@ func (c *Checker) verifyPlugin(ctx context.Context, token string, now time.Time)
 	return &verified{creds: creds.WithToken(token, expires), audience: cl.Audience[0]}, nil
 }
 
-// cacheLife is how long a verified token is believed: so late is noticed that a key or
-// a static token was withdrawn.
+// cacheLife is how long a verified token is believed: so late is noticed that a key was
+// withdrawn.
 const cacheLife = time.Minute
 
 // cacheSize bounds the number of tokens that are remembered.
