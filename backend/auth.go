@@ -2,29 +2,158 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/backend/internal/tokens"
 )
 
-type authConfig struct {
-	DangerouslyDisableDefaultAuthPolicy bool `config:"dangerouslyDisableDefaultAuthPolicy"`
-}
-type authenticator struct{}
-type pluginAuth struct{}
+// userTokenLife is how long user tokens are valid, and their keys sign.
+const userTokenLife = time.Hour
 
-func newAuthenticator(authConfig, *core, *discovery) (*authenticator, error) {
-	return &authenticator{}, nil
+// UserTokens issues the tokens of users who have signed in. It is injected into the
+// plugin auth and its modules only: nobody else may say who somebody is.
+type UserTokens interface {
+	// Issue returns a token for the user with the full reference sub, and when it ends.
+	// ownership goes into the token as the claim ent unless it is nil.
+	Issue(ctx context.Context, sub string, ownership []string) (token string, expires time.Time, err error)
+	// KeySet answers with the public keys that verify these tokens.
+	KeySet() Handler
 }
-func (a *authenticator) plugin(PluginID) *pluginAuth { return &pluginAuth{} }
-func (a *pluginAuth) guard(r *http.Request, _ httpx.Access) (*http.Request, error) {
-	return r, nil
+
+// authenticator checks the tokens of a process, and holds the keys of its plugins.
+type authenticator struct {
+	checker   *tokens.Checker
+	users     *tokens.UserIssuer
+	userKeys  *tokens.MemoryKeys
+	discovery *discovery
+	appURL    string
+	open      bool // the default auth policy is disabled
+	errs      httpx.ErrorWriter
+
+	mu      sync.Mutex
+	plugins map[PluginID]*pluginAuth
+	remote  map[string]tokens.Keys
 }
-func (a *pluginAuth) before(http.ResponseWriter, *http.Request) bool { return false }
-func (a *pluginAuth) Credentials(r *http.Request) (Credentials, error) {
-	return httpx.CallerOf(r), nil
+
+// pluginAuth is the Auth of one plugin, and what guards its routes.
+type pluginAuth struct {
+	id      PluginID
+	keys    *tokens.MemoryKeys
+	issuer  *tokens.PluginIssuer
+	barrier *tokens.Barrier
+	serve   func(http.ResponseWriter, *http.Request) bool
 }
-func (a *pluginAuth) Own() Credentials { return Credentials{} }
-func (a *pluginAuth) TokenFor(context.Context, Credentials, string) (string, error) {
-	return "", nil
+
+var (
+	_ Auth       = (*pluginAuth)(nil)
+	_ UserTokens = (*authenticator)(nil)
+)
+
+func newAuthenticator(c *core, d *discovery) (*authenticator, error) {
+	issuer, err := d.ExternalBaseURL("auth")
+	if err != nil {
+		return nil, err
+	}
+	appURL, _, _ := c.cfg.String("app.baseUrl")
+	keys := tokens.NewMemoryKeys(userTokenLife, nil)
+	a := &authenticator{
+		users:     &tokens.UserIssuer{Issuer: issuer, Keys: keys, Life: userTokenLife},
+		userKeys:  keys,
+		discovery: d,
+		appURL:    appURL,
+		open:      c.sections.Auth.DangerouslyDisableDefaultAuthPolicy,
+		errs:      c.errorWriter(c.log),
+		plugins:   map[PluginID]*pluginAuth{},
+		remote:    map[string]tokens.Keys{},
+	}
+	a.checker = tokens.NewChecker(tokens.Options{
+		Config: c.sections.Auth, Issuer: issuer, UserKeys: a.keysOfUsers(), PluginKeys: a.keysOf, Log: c.log,
+	})
+	return a, nil
 }
+
+// keysOfUsers are those of this process, or of the one that runs the auth plugin.
+func (a *authenticator) keysOfUsers() tokens.Keys {
+	if a.discovery.local("auth") {
+		return a.userKeys
+	}
+	return tokens.NewRemoteKeys(func() (string, error) {
+		base, err := a.discovery.BaseURL("auth")
+		return base + "/.well-known/jwks.json", err
+	}, nil, nil)
+}
+
+// keysOf finds the keys of a plugin here, or where discovery says that it runs.
+func (a *authenticator) keysOf(plugin string) (tokens.Keys, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p, ok := a.plugins[PluginID(plugin)]; ok {
+		return p.keys, nil
+	}
+	if a.discovery.local(plugin) {
+		return nil, fmt.Errorf("plugin %q is not part of this backend", plugin)
+	}
+	k, ok := a.remote[plugin]
+	if !ok {
+		k = tokens.NewRemoteKeys(func() (string, error) {
+			base, err := a.discovery.BaseURL(plugin)
+			return base + "/.backstage/auth/v1/jwks.json", err
+		}, nil, nil)
+		a.remote[plugin] = k
+	}
+	return k, nil
+}
+
+// plugin returns the Auth of a plugin, always the same one.
+func (a *authenticator) plugin(id PluginID) *pluginAuth {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p, ok := a.plugins[id]; ok {
+		return p
+	}
+	keys := tokens.NewMemoryKeys(time.Hour, nil)
+	p := &pluginAuth{
+		id:      id,
+		keys:    keys,
+		issuer:  &tokens.PluginIssuer{Plugin: string(id), Keys: keys, AllowNobody: a.open},
+		barrier: a.checker.Barrier(string(id)),
+		serve:   tokens.ServeKeys(keys, a.errs),
+	}
+	a.plugins[id] = p
+	return p
+}
+
+// cookieRoutes gives a plugin the routes that set its cookie, once it has a route that
+// accepts one.
+func (a *authenticator) cookieRoutes(p *pluginAuth, mux *httpx.Mux) error {
+	external, err := a.discovery.ExternalBaseURL(string(p.id))
+	if err != nil {
+		return err
+	}
+	return p.barrier.CookieRoutes(mux, external, a.appURL)
+}
+
+// Credentials implements Auth.
+func (p *pluginAuth) Credentials(r *http.Request) (Credentials, error) {
+	return p.barrier.Credentials(r)
+}
+
+// Own implements Auth.
+func (p *pluginAuth) Own() Credentials { return p.issuer.Own() }
+
+// TokenFor implements Auth.
+func (p *pluginAuth) TokenFor(ctx context.Context, c Credentials, plugin string) (string, error) {
+	return p.issuer.TokenFor(ctx, c, plugin)
+}
+
+// Issue implements UserTokens.
+func (a *authenticator) Issue(ctx context.Context, sub string, ownership []string) (string, time.Time, error) {
+	return a.users.Issue(ctx, tokens.UserClaims{Sub: sub, Ent: ownership})
+}
+
+// KeySet implements UserTokens.
+func (a *authenticator) KeySet() Handler { return tokens.KeySet(a.userKeys) }

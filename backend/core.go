@@ -18,6 +18,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/logging"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+	"github.com/callboard-dev/callboard/backend/internal/tokens"
 	"github.com/callboard-dev/callboard/backend/scm"
 )
 
@@ -66,7 +67,7 @@ type coreSections struct {
 	Discovery discoveryConfig
 	SCM       scm.Config
 	Reading   scm.ReadingConfig
-	Auth      authConfig
+	Auth      tokens.Config
 	// WorkingDirectory is where trees are unpacked while they are read.
 	WorkingDirectory string
 }
@@ -90,8 +91,9 @@ func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 			return nil, found
 		}
 	}
-	c.redactor = config.NewRedactor(c.cfg.Secrets()...)
+	c.redactor = config.NewRedactor()
 	c.readSections(&found)
+	c.redactor.Add(c.cfg.Secrets()...) // those of the sections are known once they are decoded
 	if err := c.openLog(); err != nil {
 		found.add(nil, err)
 		return nil, found
@@ -229,7 +231,7 @@ func (c *core) reset() error {
 	if p.server != nil {
 		p.server.SetIndex(p.landing)
 	}
-	if p.auth, err = newAuthenticator(c.sections.Auth, c, p.discovery); err != nil {
+	if p.auth, err = newAuthenticator(c, p.discovery); err != nil {
 		errs = append(errs, err)
 	}
 	c.parts = p

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 
 	"go.uber.org/fx"
@@ -15,13 +16,17 @@ import (
 
 // pluginServices are the core services of one plugin, visible in its scope only.
 func (c *core) pluginServices(id PluginID) fx.Option {
-	return fx.Provide(
+	var userTokens fx.Option = fx.Options()
+	if id == "auth" {
+		userTokens = fx.Provide(func() UserTokens { return c.auth }, fx.Private)
+	}
+	return fx.Options(userTokens, fx.Provide(
 		func() (Database, db.DB) { p := c.db.Plugin(string(id)); return p, p.DB() },
 		func(log *slog.Logger) (Router, Auth, error) { return c.mount(id, log) },
 		func() *Background { return c.background(id) },
 		func() Landing { return pluginLanding{c.landing, id} },
 		fx.Private,
-	)
+	))
 }
 
 func (c *core) background(id PluginID) *Background {
@@ -37,16 +42,16 @@ func (c *core) background(id PluginID) *Background {
 
 // mount gives the plugin its place at /api/<id>, shut until it has started.
 func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
-	barrier := c.auth.plugin(id)
-	mux := &httpx.Mux{Guard: barrier.guard, Errors: c.errorWriter(log)}
-	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: barrier.before, Routes: mux, Errors: mux.Errors})
+	auth := c.auth.plugin(id)
+	mux := &httpx.Mux{Guard: auth.barrier.Guard, Errors: c.errorWriter(log)}
+	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: mux, Errors: mux.Errors})
 	if err != nil {
 		return nil, nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gates[id] = &gate{gate: g}
-	return &router{mux: mux}, barrier, nil
+	return &router{mux: mux, auth: c.auth, plugin: auth}, auth, nil
 }
 
 // ensureMounted gives plugins that have no routes of their own a place too, so that
@@ -72,13 +77,20 @@ func (c *core) ensureMounted(comp *composition) error {
 
 // router is the Router of one plugin.
 type router struct {
-	mux *httpx.Mux
+	mux     *httpx.Mux
+	auth    *authenticator
+	plugin  *pluginAuth
+	cookies sync.Once
 }
 
 // Handle panics on a bad pattern: the panic is a boot error that names the constructor
 // or invoked function that called it.
 func (r *router) Handle(pattern string, h Handler, allow ...Access) {
-	if err := r.mux.Handle(pattern, h, allow...); err != nil {
+	err := r.mux.Handle(pattern, h, allow...)
+	if err == nil && slices.Contains(allow, AllowUserCookie) {
+		r.cookies.Do(func() { err = r.auth.cookieRoutes(r.plugin, r.mux) })
+	}
+	if err != nil {
 		panic(err)
 	}
 }
