@@ -106,7 +106,8 @@ func (c *Config) Validate() error {
 	if c.Client == "" && !c.Connection.isZero() && c.Connection.Filename != memory {
 		add("client", "required key is missing: use %s", supportedClients)
 	}
-	if _, err := dialectOf(c.Client); err != nil {
+	dialect, err := dialectOf(c.Client)
+	if err != nil {
 		errs = append(errs, config.At("client", err))
 	}
 	switch c.PluginDivisionMode {
@@ -117,7 +118,7 @@ func (c *Config) Validate() error {
 	if c.SchemaPrefix != "" && !schemaPrefix.MatchString(c.SchemaPrefix) {
 		add("schemaPrefix", "is %q, want letters, digits and underscores, not starting with a digit", c.SchemaPrefix)
 	}
-	if d, _ := dialectOf(c.Client); d == SQLite {
+	if err == nil && dialect == SQLite {
 		if c.PluginDivisionMode == divideBySchema {
 			add("pluginDivisionMode", "schema needs PostgreSQL: SQLite has one file per plugin")
 		}
@@ -222,6 +223,7 @@ type settled struct {
 	role           string
 	pool           poolSettings
 	skipMigrations bool
+	ownDatabase    bool   // division mode database
 	schema         string // empty in division mode database, and on SQLite
 	database       string // PostgreSQL; empty if the connection names it
 }
@@ -274,7 +276,7 @@ func (c *Config) settle(id string) (settled, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
 	}
-	s.database = prefix + id
+	s.ownDatabase, s.database = true, prefix+id
 	return s, checkName("database", s.database)
 }
 

@@ -70,7 +70,7 @@ func (p *Plugin) connConfig(e *endpoint, locks bool) (*pgx.ConnConfig, TokenSour
 		return nil, nil, err
 	}
 	e.hostKey = cmpOr(e.hostKey, p.set.baseKey)
-	if p.set.schema == "" {
+	if p.set.ownDatabase {
 		e.database = "" // the base connection's does not count when plugins have their own
 	}
 	if err := e.add(p.set.override, p.set.overrideKey); err != nil {

@@ -1,0 +1,6 @@
+package db
+
+import "time"
+
+// WithKeepAliveEvery is for tests that do not want to wait for a minute.
+func WithKeepAliveEvery(d time.Duration) Option { return func(o *options) { o.tick = d } }
