@@ -41,8 +41,8 @@ func (m *Manager) Locks(ctx context.Context) (*Locks, error) {
 	if p.set.dialect == SQLite {
 		return l, nil
 	}
-	if p.set.ownDatabase && p.lockEnd.database == "" {
-		p.lock.Database = maintenance // plugins have databases of their own, the instance has none
+	if p.set.ownDatabase { // plugins have databases of their own, the instance has none
+		p.lock.Database = cmpOr(p.lockEnd.database, maintenance)
 	}
 	p.lock.RuntimeParams["application_name"] = "callboard_locks"
 	l.plugin = p

@@ -81,6 +81,10 @@ func (p *Plugin) connConfig(e *endpoint, locks bool) (*pgx.ConnConfig, TokenSour
 		if err := e.add(p.m.cfg.LockConnection, rootKey+".lockConnection"); err != nil {
 			return nil, nil, err
 		}
+		// A pooler may have another name for the database that plugins share.
+		if !p.set.ownDatabase && p.set.override.Database == "" && p.set.override.ConnectionString.IsZero() {
+			database = e.database
+		}
 	}
 	var tokens TokenSource
 	if e.typ != "" && e.typ != "default" {
