@@ -84,6 +84,31 @@ func TestNoServerOutlivesAKilledTestBinary(t *testing.T) {
 	}
 }
 
+// TestMissingServerSaysWhatToType runs a test of this binary where nothing is installed.
+func TestMissingServerSaysWhatToType(t *testing.T) {
+	t.Parallel()
+	child := exec.Command(os.Args[0], "-test.run=^TestDatabasesAreEmptyAndApart$")
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "CALLBOARD_TEST") && name != "PATH" {
+			child.Env = append(child.Env, v)
+		}
+	}
+	version := ""
+	for _, v := range []string{"18", "17", "16", "15"} {
+		if _, err := os.Stat("/usr/lib/postgresql/" + v); err != nil {
+			version = v
+		}
+	}
+	if version == "" {
+		t.Fatal("this test needs a version that is not installed, and all are")
+	}
+	child.Env = append(child.Env, "CALLBOARD_TEST_POSTGRES_VERSIONS="+version, "CALLBOARD_TESTBED_CACHE="+t.TempDir(), "PATH=")
+	out, err := child.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "go run ./internal/testbed/cmd/testbed install postgres\n") {
+		t.Errorf("%v, and it says\n%s", err, out)
+	}
+}
+
 func waitFor(t *testing.T, what string, done func() (string, bool)) string {
 	t.Helper()
 	for range 1500 {

@@ -53,19 +53,19 @@ func start(version string) (string, error) {
 }
 
 func startOnce(bin string, as user) (url string, err error) {
-	folder, err := os.MkdirTemp("", "callboard-postgres-")
+	home, err := os.MkdirTemp(folder(), "callboard-postgres-")
 	if err != nil {
 		return "", err
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(folder)
+			os.RemoveAll(home)
 		}
 	}()
-	if err := as.own(folder); err != nil {
+	if err := as.own(home); err != nil {
 		return "", err
 	}
-	data := filepath.Join(folder, "data")
+	data := filepath.Join(home, "data")
 	if err := newData(bin, data, as); err != nil {
 		return "", err
 	}
@@ -74,12 +74,12 @@ func startOnce(bin string, as user) (url string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return serve(bin, folder, data, port, as)
+	return serve(bin, home, data, port, as)
 }
 
 // serve starts the server on a port and waits until it answers.
-func serve(bin, folder, data string, port int, as user) (string, error) {
-	logFile, err := os.OpenFile(filepath.Join(folder, "log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+func serve(bin, home, data string, port int, as user) (string, error) {
+	logFile, err := os.OpenFile(filepath.Join(home, "log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return "", err
 	}
@@ -90,12 +90,12 @@ func serve(bin, folder, data string, port int, as user) (string, error) {
 	}
 	defer alive.Close()
 	cmd := exec.Command("/bin/sh", "-c", keeper, "sh", filepath.Join(bin, "postgres"), "-D", data,
-		"-p", fmt.Sprint(port), "-k", folder, "-c", "listen_addresses=127.0.0.1",
+		"-p", fmt.Sprint(port), "-k", home, "-c", "listen_addresses=127.0.0.1",
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
 		"-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "autovacuum=off",
 		"-c", "max_connections=200", "-c", "shared_buffers=64MB")
-	cmd.Env = append(os.Environ(), "FOLDER="+folder, "LC_ALL=C")
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = folder, alive, logFile, logFile
+	cmd.Env = append(os.Environ(), "FOLDER="+home, "LC_ALL=C")
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = home, alive, logFile, logFile
 	cmd.SysProcAttr = as.attributes()
 	if err := cmd.Start(); err != nil {
 		hold.Close()
@@ -105,7 +105,7 @@ func serve(bin, folder, data string, port int, as user) (string, error) {
 	if err := answers(url, data); err != nil {
 		hold.Close()
 		_ = cmd.Wait()
-		text, _ := os.ReadFile(filepath.Join(folder, "log"))
+		text, _ := os.ReadFile(filepath.Join(home, "log"))
 		return "", fmt.Errorf("%w\n%s", err, bytes.TrimSpace(text))
 	}
 	// The write end stays open as long as this process lives: a file that the
