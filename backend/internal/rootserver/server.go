@@ -94,7 +94,9 @@ func New(cfg Config, opts Options) (*Server, error) {
 		ReadHeaderTimeout: time.Duration(sc.HeadersTimeout),
 		IdleTimeout:       time.Duration(sc.KeepAliveTimeout),
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections and handshakes
+		// "OPTIONS *" is a path like any other: there is no route for it.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections and handshakes
 		BaseContext: func(net.Listener) context.Context {
 			return httpx.ContextWithDrainer(context.Background(), s.drain)
 		},
