@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"hash/fnv"
 	"iter"
 
@@ -94,6 +95,7 @@ type Run struct {
 
 	processor string
 	parse     Parser
+	beside    func(ctx context.Context, ref string) ([]byte, entity.Location, error)
 	emit      func(Emission)
 	cache     *cache
 }
@@ -129,6 +131,19 @@ func (r *Run) Parse(at entity.Location, data []byte) {
 		}
 		r.Emit(FoundDocument(doc, at))
 	}
+}
+
+// ReadBeside reads what the entity refers to, relative to where it comes from, and
+// makes it a refresh key.
+func (r *Run) ReadBeside(ctx context.Context, ref string) (content []byte, from string, err error) {
+	if r.beside == nil {
+		return nil, "", errors.New("nothing can be read outside of the processing of an entity")
+	}
+	content, loc, err := r.beside(ctx, ref)
+	if loc.Target != "" {
+		r.Emit(RefreshOn(loc.String()))
+	}
+	return content, loc.Target, err
 }
 
 // Cached decodes what the processor kept under key in an earlier run of the entity.

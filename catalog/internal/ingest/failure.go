@@ -17,6 +17,16 @@ type Failure struct {
 	Cause   *Failure `json:"cause,omitempty"`
 }
 
+// StatusError is the failure as it is served.
+func (f Failure) StatusError() entity.StatusError {
+	out := entity.StatusError{Name: f.Name, Message: f.Message}
+	if f.Cause != nil {
+		cause := f.Cause.StatusError()
+		out.Cause = &cause
+	}
+	return out
+}
+
 // maxMessage bounds what a foreign server's answer can put into an entity.
 const maxMessage = 5000
 

@@ -26,8 +26,11 @@ type Pipeline struct {
 	LocationTypes []string
 	// ResolveURL resolves a relative target of a url location.
 	ResolveURL func(base, ref string) (string, error)
+	// ReadBeside reads what an entity from base refers to; origin is the root of the
+	// chain that base belongs to.
+	ReadBeside func(ctx context.Context, base, origin entity.Location, ref string) ([]byte, entity.Location, error)
 	// Warn is told of what is dropped without being an error.
-	Warn func(ctx context.Context, message string, args ...any)
+	Warn func(message string, args ...any)
 }
 
 // An outcome is the result of one run.
@@ -219,8 +222,17 @@ func (r *run) by(p Processor, err error) error {
 }
 
 func (r *run) with(ctx context.Context, p Processor) context.Context {
+	return r.runFor(p).in(ctx)
+}
+
+func (r *run) runFor(p Processor) *Run {
 	run := &Run{Origin: r.origin, processor: p.Name, parse: r.Parse, emit: r.emit, cache: r.out.cache}
-	return run.in(ctx)
+	if r.ReadBeside != nil {
+		run.beside = func(ctx context.Context, ref string) ([]byte, entity.Location, error) {
+			return r.ReadBeside(ctx, r.loc, r.origin, ref)
+		}
+	}
+	return run
 }
 
 // readTargets is stage 5. Each target stands alone: one that cannot be read is an
@@ -339,7 +351,8 @@ func (r *run) readWith(ctx context.Context, loc entity.Location, optional bool, 
 		if p.Read == nil {
 			continue
 		}
-		run := &Run{Origin: r.origin, Optional: optional, processor: p.Name, parse: r.Parse, emit: r.emit, cache: r.out.cache}
+		run := r.runFor(p)
+		run.Optional = optional
 		if known != nil {
 			run.Version = known.Version
 		}
@@ -515,6 +528,6 @@ func (r *run) applyRules(ctx context.Context) {
 
 func (r *run) warn(message string, args ...any) {
 	if r.Warn != nil {
-		r.Warn(context.Background(), message, args...)
+		r.Warn(message, args...)
 	}
 }

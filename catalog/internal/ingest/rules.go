@@ -33,17 +33,10 @@ func DefaultRules() Rules {
 	return Rules{{Allow: []AllowedKind{{Kind: "Component"}, {Kind: "API"}, {Kind: "Location"}}}}
 }
 
-// Validate reports what can never match.
-func (r Rules) Validate() error {
-	for i, rule := range r {
-		for j, l := range rule.Locations {
-			switch {
-			case l.Exact != "" && l.Pattern != "":
-				return fmt.Errorf("catalog.rules[%d].locations[%d]: exact and pattern exclude each other; remove one", i, j)
-			case l.Pattern != "" && !doublestar.ValidatePattern(l.Pattern):
-				return fmt.Errorf("catalog.rules[%d].locations[%d].pattern: %q is no valid glob", i, j, l.Pattern)
-			}
-		}
+// CheckPattern reports a pattern that can never match.
+func CheckPattern(pattern string) error {
+	if !doublestar.ValidatePattern(pattern) {
+		return fmt.Errorf("%q is no valid glob", pattern)
 	}
 	return nil
 }
