@@ -50,7 +50,7 @@ type params struct {
 
 // catalog is the running plugin, put together.
 type catalog struct {
-	params
+	p        params
 	tasks    taskRunner
 	engine   *ingest.Engine
 	stitcher *stitch.Stitcher
@@ -67,7 +67,7 @@ func newCatalog(p params) (*catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the working directory: %w", err)
 	}
-	c := &catalog{params: p, dir: dir, tasks: taskRunner{p.Scheduler, p.Events, p.Background, p.Log}}
+	c := &catalog{p: p, dir: dir, tasks: taskRunner{p.Scheduler, p.Events, p.Background, p.Log}}
 	c.stitcher = stitch.New(stitch.Options{
 		Store: p.Store, Log: p.Log, PutOff: ingest.PeerDelay,
 		PollInterval: p.Config.StitchingStrategy.PollingInterval.Std(),
@@ -93,7 +93,7 @@ func newCatalog(p params) (*catalog, error) {
 }
 
 func (c *catalog) onFailure() func(context.Context, entity.Entity, []ingest.Failure) {
-	tell := c.Extensions.onError
+	tell := c.p.Extensions.onError
 	if tell == nil {
 		return nil
 	}
@@ -108,11 +108,11 @@ func (c *catalog) onFailure() func(context.Context, entity.Entity, []ingest.Fail
 
 // pipeline has the processors in their order (contract catalog.md, 3.3).
 func (c *catalog) pipeline() (*ingest.Pipeline, error) {
-	x, limits := c.Extensions, c.Config.Limits
+	x, limits := c.p.Extensions, c.p.Config.Limits
 	model := entity.NewModel(entity.ModelOptions{Formats: x.formats})
 	processors := []Processor{&placeholders{x.placeholders}, &builtinKinds{model}}
-	if !c.Config.DisableDefaultProcessors {
-		processors = append(processors, &fileReader{limits.fileBytes()}, &urlReader{c.Reader, limits.fileBytes()}, &annotate{c.Integrations})
+	if !c.p.Config.DisableDefaultProcessors {
+		processors = append(processors, &fileReader{limits.fileBytes()}, &urlReader{c.p.Reader, limits.fileBytes()}, &annotate{c.p.Integrations})
 	}
 	var errs []error
 	var names []string
@@ -123,7 +123,7 @@ func (c *catalog) pipeline() (*ingest.Pipeline, error) {
 			errs = append(errs, backend.Fix(fmt.Sprintf("processor %q is builtin already", name), "give yours another name"))
 		}
 		names = append(names, name)
-		option := c.Config.ProcessorOptions[name]
+		option := c.p.Config.ProcessorOptions[name]
 		if option.Disabled {
 			continue
 		}
@@ -136,24 +136,24 @@ func (c *catalog) pipeline() (*ingest.Pipeline, error) {
 		}
 		ordered = append(ordered, adapt(p, priority))
 	}
-	errs = append(errs, c.Config.missingProcessors(names))
+	errs = append(errs, c.p.Config.missingProcessors(names))
 	slices.SortStableFunc(ordered, func(a, b ingest.Processor) int { return a.Priority - b.Priority })
 	types := x.types
 	if types == nil {
 		types = []string{"url"}
 	}
-	near := &beside{c.Reader, c.Integrations}
+	near := &beside{c.p.Reader, c.p.Integrations}
 	return &ingest.Pipeline{
 		Model: model, Processors: ordered, Policies: x.policies, LocationTypes: types,
-		Rules: c.rules, ResolveURL: c.Integrations.ResolveURL, ReadBeside: near.read,
-		Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.Log.Warn,
+		Rules: c.rules, ResolveURL: c.p.Integrations.ResolveURL, ReadBeside: near.read,
+		Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.p.Log.Warn,
 	}, errors.Join(errs...)
 }
 
 // rules are those of the configuration as it is now.
 func (c *catalog) rules() ingest.Rules {
 	if c.live == nil {
-		return c.Config.rules(c.dir)
+		return c.p.Config.rules(c.dir)
 	}
 	now := c.live.Get()
 	return now.rules(c.dir)
@@ -179,21 +179,21 @@ func register(c *catalog, lc fx.Lifecycle) {
 }
 
 func (c *catalog) start(ctx context.Context) (err error) {
-	if err := c.Extensions.late(); err != nil {
+	if err := c.p.Extensions.late(); err != nil {
 		return err
 	}
-	if c.live, err = config.NewLive(c.Watcher, "catalog", defaultConfig()); err != nil {
+	if c.live, err = config.NewLive(c.p.Watcher, "catalog", defaultConfig()); err != nil {
 		return err
 	}
-	if c.Config.StitchingStrategy.Mode != "" {
-		c.Log.InfoContext(ctx, "catalog.stitchingStrategy.mode has no effect: there is one way of stitching; remove it")
+	if c.p.Config.StitchingStrategy.Mode != "" {
+		c.p.Log.InfoContext(ctx, "catalog.stitchingStrategy.mode has no effect: there is one way of stitching; remove it")
 	}
 	installed, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	if c.Config.ProcessingInterval.Off {
-		c.Log.InfoContext(ctx, "this process does not process entities: catalog.processingInterval is false")
+	if c.p.Config.ProcessingInterval.Off {
+		c.p.Log.InfoContext(ctx, "this process does not process entities: catalog.processingInterval is false")
 		return nil
 	}
 	return c.run(ctx, installed)
@@ -214,7 +214,7 @@ func (c *catalog) connect(ctx context.Context) (installed []string, err error) {
 		name    string
 		restore func(context.Context) error
 	}{{ingest.ConfigLocations, restoreConfigured}, {ingest.RegisteredLocations, locations.Restore}} {
-		if c.Config.ProviderOptions[builtin.name].Disabled {
+		if c.p.Config.ProviderOptions[builtin.name].Disabled {
 			continue
 		}
 		installed = append(installed, builtin.name)
@@ -224,17 +224,17 @@ func (c *catalog) connect(ctx context.Context) (installed []string, err error) {
 	}
 	c.live.OnChange(func(Config) {
 		if err := restoreConfigured(context.WithoutCancel(ctx)); err != nil {
-			c.Log.Error("the locations of the changed configuration could not be stored", "error", err)
+			c.p.Log.Error("the locations of the changed configuration could not be stored", "error", err)
 		}
 	})
-	for _, p := range c.Extensions.providers {
+	for _, p := range c.p.Extensions.providers {
 		name := p.ProviderName()
-		if c.Config.ProviderOptions[name].Disabled {
-			c.Log.InfoContext(ctx, "a provider is disabled by the configuration", "provider", name)
+		if c.p.Config.ProviderOptions[name].Disabled {
+			c.p.Log.InfoContext(ctx, "a provider is disabled by the configuration", "provider", name)
 			continue
 		}
 		installed = append(installed, name)
-		conn := &connection{provider: c.engine.Provider(name), tasks: c.tasks, log: c.Log.With("provider", name)}
+		conn := &connection{provider: c.engine.Provider(name), tasks: c.tasks, log: c.p.Log.With("provider", name)}
 		if err := p.Connect(ctx, conn); err != nil {
 			return nil, fmt.Errorf("connect provider %s: %w", name, err)
 		}
@@ -258,20 +258,20 @@ const keepDeletions = time.Hour
 
 // run starts the loops and the recurring tasks.
 func (c *catalog) run(ctx context.Context, installed []string) error {
-	if c.Config.OrphanProviderStrategy == "delete" {
+	if c.p.Config.OrphanProviderStrategy == "delete" {
 		if err := c.engine.Evict(ctx, installed); err != nil {
 			return err
 		}
 	}
-	c.Background.Go(c.engine.Run)
-	c.Background.Go(c.stitcher.Run)
+	c.p.Background.Go(c.engine.Run)
+	c.p.Background.Go(c.stitcher.Run)
 	return errors.Join(
 		c.tasks.schedule("catalog_orphan_cleanup", every(30*time.Second, 24*time.Second), func(ctx context.Context) error {
 			_, err := c.engine.DeleteOrphans(ctx)
 			return err
 		}),
 		c.tasks.schedule("catalog_reconciliation", every(time.Minute, 50*time.Second), func(ctx context.Context) error {
-			return errors.Join(c.engine.Reconcile(ctx), c.Store.PruneDeletions(ctx, time.Now().Add(-keepDeletions)))
+			return errors.Join(c.engine.Reconcile(ctx), c.p.Store.PruneDeletions(ctx, time.Now().Add(-keepDeletions)))
 		}),
 	)
 }

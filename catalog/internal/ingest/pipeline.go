@@ -57,6 +57,7 @@ type run struct {
 	places  []byte
 	reading *reading // while a target is read
 	seen    map[string]int
+	empty   int // targets that could be read and held nothing
 }
 
 // reading is what one target yields.
@@ -100,6 +101,11 @@ func (r *run) stages(ctx context.Context, e entity.Entity) (err error) {
 	r.Model.SortReferences(e)
 	r.out.entity = e
 	r.applyRules(ctx)
+	// A Location that led to nothing but errors failed as a whole, and is not served
+	// unless it led to something before.
+	if e.Kind() == "Location" && len(r.out.failures) > 0 && len(r.out.children) == 0 && r.empty == 0 {
+		r.out.fatal = true
+	}
 	return nil
 }
 
@@ -339,6 +345,9 @@ func (r *run) readTarget(ctx context.Context, loc entity.Location, optional bool
 			r.addKey(key)
 		}
 		return known
+	}
+	if len(r.out.children) == at.firstChild {
+		r.empty++
 	}
 	if at.version == "" {
 		return nil
