@@ -63,9 +63,9 @@ func refusing(t *testing.T, seen *atomic.Value) (port int) {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// TestSEC19DatabaseErrorsHoldNoSecret: what cannot be reached is named, with the key
+// TestSEC19_DatabaseErrorsHoldNoSecret: what cannot be reached is named, with the key
 // and the reason, and without the password and the connection string.
-func TestSEC19DatabaseErrorsHoldNoSecret(t *testing.T) {
+func TestSEC19_DatabaseErrorsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Value
 	port := refusing(t, &seen)

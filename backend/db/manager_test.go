@@ -2,6 +2,8 @@ package db_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
@@ -322,5 +325,27 @@ func TestClosedDatabasesSaySo(t *testing.T) {
 		if err := m.Plugin("late").Ping(t.Context()); err == nil {
 			t.Error("a plugin that came late is served")
 		}
+	}
+}
+
+// Backends make their graph more than once, and only start one: what was made and
+// not used must leave nothing behind.
+func TestNothingRunsBeforeTheFirstStatement(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	dir := t.TempDir()
+	for _, yaml := range []string{
+		"{client: pg, connection: 'postgres://u:p@127.0.0.1:1/x', knexConfig: {pool: {min: 2}}}",
+		fmt.Sprintf("{client: better-sqlite3, connection: {directory: %q}}", filepath.Join(dir, "data")),
+	} {
+		m, err := db.New(decode(t, yaml))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Plugin("catalog"); p.DB() == nil || p.Where() == "" || m.Summary() == "" {
+			t.Error("the plugin has no database")
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("the disk was touched: %v %v", entries, err)
 	}
 }

@@ -137,13 +137,17 @@ func (p *Plugin) ID() string { return p.id }
 // Dialect returns which of the two databases it is.
 func (p *Plugin) Dialect() Dialect { return p.set.dialect }
 
-// DB returns the plugin's database, always the same one.
-func (p *Plugin) DB() DB {
+// DB returns the plugin's database. It may be handed to constructors: not even a pool
+// exists before the first statement.
+func (p *Plugin) DB() DB { return lazyDB{p} }
+
+func (p *Plugin) opened() DB {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.open()
 }
 
+// open runs with p.mu held.
 func (p *Plugin) open() DB {
 	if p.db != nil {
 		return p.db

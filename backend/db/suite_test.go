@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 )
@@ -454,4 +456,73 @@ func count(t *testing.T, d db.Conn) (n int) {
 		t.Error(err)
 	}
 	return n
+}
+
+func TestRetryRunsCollidedTransactionsAgain(t *testing.T) {
+	each(t, func(t *testing.T, d db.DB) {
+		ctx := t.Context()
+		collided := fmt.Errorf("claim: %w", &pgconn.PgError{Code: "40001"})
+		for _, tt := range []struct {
+			name      string
+			errs      []error // of one run after the other
+			runs      int
+			wantErr   error
+			committed bool
+		}{
+			{name: "no collision", errs: []error{nil}, runs: 1, committed: true},
+			{name: "two collisions", errs: []error{collided, collided, nil}, runs: 3, committed: true},
+			{name: "three collisions", errs: []error{collided, collided, collided, nil}, runs: 3, wantErr: collided},
+			{name: "another error", errs: []error{db.ErrNoRows, nil}, runs: 1, wantErr: db.ErrNoRows},
+		} {
+			before, runs := count(t, d), 0
+			err := db.Retry(ctx, d, func(c db.Conn) error {
+				runs++
+				if _, err := c.Exec(ctx, insertThing, tt.name); err != nil {
+					return err
+				}
+				return tt.errs[runs-1]
+			})
+			if !errors.Is(err, tt.wantErr) || runs != tt.runs || (count(t, d) == before+1) != tt.committed {
+				t.Errorf("%s: %d runs, %d rows more, %v", tt.name, runs, count(t, d)-before, err)
+			}
+		}
+	})
+}
+
+// Two transactions take two rows in opposite order. PostgreSQL ends one of them.
+func TestRetryResolvesADeadlock(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t, migrations)
+	insertThings(t, d, "a", "b")
+	ctx := t.Context()
+	var first, wg sync.WaitGroup
+	first.Add(2)
+	var collided atomic.Int64
+	for _, order := range [][]string{{"a", "b"}, {"b", "a"}} {
+		wg.Go(func() {
+			var once sync.Once
+			err := db.Retry(ctx, d, func(c db.Conn) error {
+				for i, id := range order {
+					if i == 1 { // only on the first run: both hold a row by then
+						once.Do(func() { first.Done(); first.Wait() })
+					}
+					if _, err := c.Exec(ctx, db.Same(`UPDATE things SET count = count + 1 WHERE id = $1`), id); err != nil {
+						if db.IsRetryable(err) {
+							collided.Add(1)
+						}
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	var sum int
+	if err := d.QueryRow(ctx, db.Same(`SELECT sum(count) FROM things`)).Scan(&sum); err != nil || sum != 4 || collided.Load() == 0 {
+		t.Errorf("sum is %d, want 4, after %d collisions, %v", sum, collided.Load(), err)
+	}
 }

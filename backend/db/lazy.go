@@ -24,3 +24,26 @@ func (f failed) Driver() driver.Driver                            { return faile
 type failedDriver struct{ err error }
 
 func (f failedDriver) Open(string) (driver.Conn, error) { return nil, f.err }
+
+// lazyDB opens the plugin's database when it is used.
+type lazyDB struct{ p *Plugin }
+
+var _ DB = lazyDB{}
+
+func (l lazyDB) Exec(ctx context.Context, q SQL, args ...any) (int64, error) {
+	return l.p.opened().Exec(ctx, q, args...)
+}
+
+func (l lazyDB) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
+	return l.p.opened().Query(ctx, q, args...)
+}
+
+func (l lazyDB) QueryRow(ctx context.Context, q SQL, args ...any) Row {
+	return l.p.opened().QueryRow(ctx, q, args...)
+}
+
+func (l lazyDB) Tx(ctx context.Context, fn func(Conn) error) error {
+	return l.p.opened().Tx(ctx, fn)
+}
+
+func (l lazyDB) Pgx() (PgxConn, bool) { return l.p.opened().Pgx() }
