@@ -130,8 +130,8 @@ func TestOneRoleForAllAndOnePerPlugin(t *testing.T) {
 		base := s.Name(t)
 		login, shared, catalog, owner := base+"_login", base+"_shared", base+"_catalog", base+"_owner"
 		for _, sql := range []string{
-			"CREATE ROLE " + login + " LOGIN CREATEDB",
-			"CREATE ROLE " + owner + " LOGIN CREATEDB",
+			"CREATE ROLE " + login + " LOGIN CREATEDB PASSWORD 'role'",
+			"CREATE ROLE " + owner + " LOGIN CREATEDB PASSWORD 'role'",
 			"CREATE ROLE " + shared, "CREATE ROLE " + catalog,
 			fmt.Sprintf("GRANT %s, %s TO %s", shared, catalog, login),
 		} {
@@ -147,7 +147,7 @@ func TestOneRoleForAllAndOnePerPlugin(t *testing.T) {
 		})
 		yaml := fmt.Sprintf(`
 client: pg
-connection: {connectionString: %q, user: %s}
+connection: {connectionString: %q, user: %s, password: role}
 pluginDivisionMode: %%s
 prefix: %s_d_
 role: %s
