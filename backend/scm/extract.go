@@ -30,16 +30,19 @@ func (t *Tree) extract(ctx context.Context, dir string) error {
 			return err
 		}
 	}
+	var links []string
 	for _, name := range x.links {
 		written, err := x.link(name)
 		if err != nil {
 			return err
 		}
-		if !written {
+		if written {
+			links = append(links, name)
+		} else {
 			t.store.log.WarnContext(ctx, "left out of a tree: the link leads outside or nowhere", "path", name, "link", x.nodes[name].link)
 		}
 	}
-	return nil
+	return x.prune(links)
 }
 
 // An extraction knows what it has written, because the file system may not tell:
@@ -77,8 +80,10 @@ func (x *extraction) add(e Entry) error {
 	case Directory:
 		return x.root.MkdirAll(e.Name, 0o755)
 	case Symlink:
+		// Its directory exists from now on even if the link is left out: other
+		// links may lead to it.
 		x.links = append(x.links, e.Name)
-		return nil
+		return x.parents(e.Name)
 	}
 	return x.write(e)
 }
@@ -102,11 +107,17 @@ func (x *extraction) claim(name string, n node) error {
 	return nil
 }
 
+// parents makes the directories above name.
+func (x *extraction) parents(name string) error {
+	if dir := path.Dir(name); dir != "." {
+		return x.root.MkdirAll(dir, 0o755)
+	}
+	return nil
+}
+
 func (x *extraction) write(e Entry) error {
-	if dir := path.Dir(e.Name); dir != "." {
-		if err := x.root.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
+	if err := x.parents(e.Name); err != nil {
+		return err
 	}
 	content, err := e.Open()
 	if err != nil {
@@ -168,18 +179,11 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// link writes a link that resolves within the archive. The file system has the
-// last word: os.Root follows the link as the kernel would, and what it cannot
-// follow inside the root is removed again.
+// link writes a link that resolves within the archive.
 func (x *extraction) link(name string) (bool, error) {
 	target := x.nodes[name].link
 	if !x.resolves(path.Dir(name), target) {
 		return false, nil
-	}
-	if dir := path.Dir(name); dir != "." {
-		if err := x.root.MkdirAll(dir, 0o755); err != nil {
-			return false, err
-		}
 	}
 	if err := x.root.Symlink(target, name); err != nil {
 		if errors.Is(err, fs.ErrExist) {
@@ -188,6 +192,21 @@ func (x *extraction) link(name string) (bool, error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// prune is a second opinion: it removes links that os.Root, which follows them
+// on the file system, does not find inside the root. A link's directory may have
+// been a link before the extraction began. It runs after all links are written,
+// since they may lead through each other.
+func (x *extraction) prune(written []string) error {
+	for _, name := range written {
+		if _, err := x.root.Stat(name); err != nil {
+			if err := x.root.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // maxLinks is how many links one resolution may follow; kernels allow 40.
