@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -105,6 +106,14 @@ func TestCertificatesFromFiles(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	if err := dial(t, s.Addr().String()).VerifyHostname("first.example"); err != nil {
 		t.Error(err)
+	}
+	writePair(t, dir, "second.example")
+	w := config.NewWatcher(cfg, slog.New(slog.DiscardHandler))
+	if _, err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(t, s.Addr().String()).VerifyHostname("second.example"); err != nil {
+		t.Errorf("after a rotation: %v", err)
 	}
 }
 

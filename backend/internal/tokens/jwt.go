@@ -26,6 +26,7 @@ type header struct {
 	Type      string `json:"typ,omitempty"`
 	Algorithm string `json:"alg"`
 	KeyID     string `json:"kid,omitempty"`
+	Critical  any    `json:"crit,omitempty"`
 }
 
 // claims are the claims that are looked at here.

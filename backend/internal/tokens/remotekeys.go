@@ -37,6 +37,7 @@ type RemoteKeys struct {
 	mu      sync.Mutex
 	keys    map[string]PublicKey
 	loaded  time.Time
+	loads   int
 	forced  []time.Time          // reloads that unknown kids have forced
 	unknown map[string]time.Time // kids that were not in the set, and when that was seen
 }
@@ -57,7 +58,7 @@ func NewRemoteKeys(url func() (string, error), client *http.Client, now func() t
 
 // PublicKey implements Keys.
 func (k *RemoteKeys) PublicKey(ctx context.Context, id string) (PublicKey, error) {
-	key, load, err := k.look(id)
+	key, seen, load, err := k.look(id)
 	if !load {
 		return key, err
 	}
@@ -65,7 +66,7 @@ func (k *RemoteKeys) PublicKey(ctx context.Context, id string) (PublicKey, error
 	_, err, _ = k.flight.Do("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), remoteTimeout)
 		defer cancel()
-		return nil, k.load(ctx)
+		return nil, k.load(ctx, seen)
 	})
 	if err != nil {
 		return PublicKey{}, err
@@ -82,25 +83,26 @@ func (k *RemoteKeys) PublicKey(ctx context.Context, id string) (PublicKey, error
 	return PublicKey{}, ErrUnknownKey
 }
 
-// look answers from what is known, or says that the set must be loaded.
-func (k *RemoteKeys) look(id string) (key PublicKey, load bool, err error) {
+// look answers from what is known, or says that the set must be loaded, and which
+// load it has seen the result of.
+func (k *RemoteKeys) look(id string) (key PublicKey, seen int, load bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
 	fresh := !k.loaded.IsZero() && now.Before(k.loaded.Add(remoteMaxAge))
 	if key, ok := k.keys[id]; ok && fresh {
-		return key, false, nil
+		return key, k.loads, false, nil
 	}
 	if !fresh {
-		return PublicKey{}, true, nil
+		return PublicKey{}, k.loads, true, nil
 	}
 	if at, ok := k.unknown[id]; ok && now.Before(at.Add(remoteNegative)) {
-		return PublicKey{}, false, ErrUnknownKey
+		return PublicKey{}, k.loads, false, ErrUnknownKey
 	}
 	if now.Before(k.loaded.Add(remoteCooldown)) && !k.spend(now) {
-		return PublicKey{}, false, ErrUnknownKey
+		return PublicKey{}, k.loads, false, ErrUnknownKey
 	}
-	return PublicKey{}, true, nil
+	return PublicKey{}, k.loads, true, nil
 }
 
 // spend takes one forced reload from the budget, if there is one.
@@ -115,7 +117,14 @@ func (k *RemoteKeys) spend(now time.Time) bool {
 	return true
 }
 
-func (k *RemoteKeys) load(ctx context.Context) error {
+// load fetches the set, unless that has happened since the caller looked.
+func (k *RemoteKeys) load(ctx context.Context, seen int) error {
+	k.mu.Lock()
+	done := k.loads != seen
+	k.mu.Unlock()
+	if done {
+		return nil
+	}
 	url, err := k.url()
 	if err != nil {
 		return err
@@ -147,6 +156,7 @@ func (k *RemoteKeys) load(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keys, k.loaded = keys, k.now()
+	k.loads++
 	return nil
 }
 
