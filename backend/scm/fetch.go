@@ -206,7 +206,7 @@ func searchExact(ctx context.Context, r Reader, rawURL string, opts SearchOption
 // checkStatus turns a host's answer that has no content into an error.
 func checkStatus(r *http.Response, what string) error {
 	switch {
-	case r.StatusCode >= 200 && r.StatusCode < 300 && r.StatusCode != http.StatusNoContent:
+	case r.StatusCode == http.StatusOK:
 		return nil
 	case r.StatusCode == http.StatusNotModified:
 		return apierr.NotModified.New("%s is not modified", what)

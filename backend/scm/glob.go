@@ -25,12 +25,6 @@ func compileGlob(pattern string) (func(string) bool, error) {
 	return func(path string) bool { return doublestar.MatchUnvalidated(escaped, path) }, nil
 }
 
-// globBase is the directory that everything a pattern matches lies in.
-func globBase(pattern string) string {
-	base := pattern[:strings.IndexAny(pattern, "*?{")]
-	return base[:strings.LastIndexByte(base, '/')+1]
-}
-
 // maxSearchBytes bounds the contents of one search that are kept in memory.
 const maxSearchBytes = 256 << 20
 
@@ -75,7 +69,7 @@ func readFile(f TreeFile) ([]byte, error) {
 
 // searchRepository is the search of hosts that give archives: everything at the
 // URL's ref, matched here. Whole is the tree of the repository's root.
-func searchRepository(ctx context.Context, h host, r Reader, rawURL string, opts SearchOptions, whole func(Place) (*Tree, error)) (*SearchResult, error) {
+func searchRepository(ctx context.Context, h host, r Reader, rawURL string, opts SearchOptions, whole func(Place, TreeOptions) (*Tree, error)) (*SearchResult, error) {
 	u, err := parseAbsolute(rawURL)
 	if err != nil {
 		return nil, err
@@ -91,7 +85,7 @@ func searchRepository(ctx context.Context, h host, r Reader, rawURL string, opts
 	if err != nil {
 		return nil, err
 	}
-	tree, err := whole(p)
+	tree, err := whole(p, TreeOptions{ETag: opts.ETag, Token: opts.Token, Filter: filterOf(match)})
 	if isNotFound(err) {
 		return &SearchResult{}, nil
 	}

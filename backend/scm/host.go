@@ -165,8 +165,25 @@ func (h host) call(ctx context.Context, cred Credential, method, address string,
 		return kindOnly(err, address)
 	}
 	defer response.Body.Close()
+	return decodeAnswer(response, method+" "+address, cred, out)
+}
+
+// decodeAnswer decodes the answer to a call that is no read, whose failures say
+// nothing about the file that a caller wants.
+func decodeAnswer(response *http.Response, what string, cred Credential, out any) error {
 	if response.StatusCode < 200 || response.StatusCode >= 300 {
-		return apierr.Internal.New("%s %s as %s: %s", method, address, cred, statusText(response))
+		return apierr.Internal.New("%s as %s: %s", what, cred, statusText(response))
 	}
-	return json.NewDecoder(io.LimitReader(response.Body, maxJSONBytes)).Decode(out)
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxJSONBytes)).Decode(out); err != nil {
+		return apierr.Internal.Wrap(err, "%s answers no valid JSON", what)
+	}
+	return nil
+}
+
+// indexOrLen is the index of the first c in s, or the length of s.
+func indexOrLen(s string, c byte) int {
+	if i := strings.IndexByte(s, c); i >= 0 {
+		return i
+	}
+	return len(s)
 }
