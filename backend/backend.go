@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Backend struct {
 	settings settings
 
 	core *core
+	addr net.Addr
 	app  *fx.App
 	run  *running
 }
@@ -147,3 +149,19 @@ func (b *Backend) list() []*feature {
 }
 
 var errStarted = errors.New("backend has been started before; a Backend runs once")
+
+// Addr returns the address that the backend listens on, from the moment when it does,
+// which is before its plugins have started; nil before.
+func (b *Backend) Addr() net.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.addr
+}
+
+// PluginOf returns the id of a plugin feature, false for features of other kinds.
+func PluginOf(f Feature) (id string, ok bool) {
+	if f.f == nil || f.f.kind != pluginFeature {
+		return "", false
+	}
+	return string(f.f.plugin), true
+}

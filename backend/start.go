@@ -39,17 +39,18 @@ func (b *Backend) Start(ctx context.Context) error {
 	if c == nil {
 		return found.err()
 	}
+	b.mu.Lock()
 	b.core = c
+	b.mu.Unlock()
 	comp, err := c.plan(b.list(), found)
 	if err != nil {
 		c.abandon()
 		return err
 	}
 	if b.settings.rehearse {
-		if _, _, err := c.build(comp, newHooks()); err == nil {
-			if err := c.reset(); err != nil {
-				return bootError(nil, err)
-			}
+		_, _, _ = c.build(comp, newHooks()) // what is wrong shows below, too
+		if err := c.reset(); err != nil {
+			return bootError(nil, err)
 		}
 	}
 	comp, hooks, app, err := c.assemble(comp)
@@ -63,6 +64,9 @@ func (b *Backend) Start(ctx context.Context) error {
 		c.abandon()
 		return bootError(nil, err)
 	}
+	b.mu.Lock()
+	b.addr = c.server.Addr()
+	b.mu.Unlock()
 	if err := app.Start(ctx); err != nil {
 		return b.rollBack(bootError(nil, err))
 	}
