@@ -40,6 +40,8 @@ type RemoteKeys struct {
 	loads   int
 	forced  []time.Time          // reloads that unknown kids have forced
 	unknown map[string]time.Time // kids that were not in the set, and when that was seen
+	broken  error                // why the last load has failed
+	broke   time.Time
 }
 
 var _ Keys = (*RemoteKeys)(nil)
@@ -69,6 +71,9 @@ func (k *RemoteKeys) PublicKey(ctx context.Context, id string) (PublicKey, error
 		return nil, k.load(ctx, seen)
 	})
 	if err != nil {
+		if key, _, load, _ := k.look(id); !load && key.Key != nil {
+			return key, nil
+		}
 		return PublicKey{}, err
 	}
 	k.mu.Lock()
@@ -89,6 +94,12 @@ func (k *RemoteKeys) look(id string) (key PublicKey, seen int, load bool, err er
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
+	if k.broken != nil && now.Before(k.broke.Add(remoteNegative)) {
+		if key, ok := k.keys[id]; ok && now.Before(k.loaded.Add(keysKept*remoteMaxAge)) {
+			return key, k.loads, false, nil // an issuer that is down for a moment has not withdrawn its keys
+		}
+		return PublicKey{}, k.loads, false, k.broken
+	}
 	fresh := !k.loaded.IsZero() && now.Before(k.loaded.Add(remoteMaxAge))
 	if key, ok := k.keys[id]; ok && fresh {
 		return key, k.loads, false, nil
@@ -120,44 +131,54 @@ func (k *RemoteKeys) spend(now time.Time) bool {
 // load fetches the set, unless that has happened since the caller looked.
 func (k *RemoteKeys) load(ctx context.Context, seen int) error {
 	k.mu.Lock()
-	done := k.loads != seen
+	done, broken := k.loads != seen, k.broken
 	k.mu.Unlock()
 	if done {
-		return nil
+		return broken
 	}
+	keys, err := k.fetch(ctx)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.loads++
+	if k.broken = err; err != nil {
+		k.broke = k.now()
+		return err
+	}
+	k.keys, k.loaded = keys, k.now()
+	return nil
+}
+
+// fetch loads the set from the issuer.
+func (k *RemoteKeys) fetch(ctx context.Context) (map[string]PublicKey, error) {
 	url, err := k.url()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("load keys: %w", err)
+		return nil, fmt.Errorf("load keys: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("load keys from %s: %s", url, resp.Status)
+		return nil, fmt.Errorf("load keys from %s: %s", url, resp.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, remoteMaxBytes+1))
 	if err != nil {
-		return fmt.Errorf("load keys from %s: %w", url, err)
+		return nil, fmt.Errorf("load keys from %s: %w", url, err)
 	}
 	if len(body) > remoteMaxBytes {
-		return fmt.Errorf("load keys from %s: more than %d bytes", url, remoteMaxBytes)
+		return nil, fmt.Errorf("load keys from %s: more than %d bytes", url, remoteMaxBytes)
 	}
 	keys, err := parseKeySet(body)
 	if err != nil {
-		return fmt.Errorf("load keys from %s: %w", url, err)
+		return nil, fmt.Errorf("load keys from %s: %w", url, err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.keys, k.loaded = keys, k.now()
-	k.loads++
-	return nil
+	return keys, nil
 }
 
 // parseKeySet reads a JSON Web Key Set. Keys of types that nobody here can verify with,

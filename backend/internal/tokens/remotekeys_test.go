@@ -219,3 +219,66 @@ func TestExternalKeySets(t *testing.T) {
 		t.Errorf("%d loads", srv.asked.Load())
 	}
 }
+
+// Plugin names come from tokens, too; and an issuer that has no keys must not be asked
+// for every token that names it.
+func TestSEC82_UnknownPluginsCannotForceLoadsWithoutLimit(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	var asked atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(404)
+	}))
+	t.Cleanup(srv.Close)
+	p := NewRemotePlugins(func(id string) (string, error) { return srv.URL + "/" + id, nil }, srv.Client(), func() time.Time { return now })
+	flood := func(names int) {
+		for i := range 3000 {
+			keys, err := p.Keys(fmt.Sprint("p", i%names))
+			if err != nil {
+				continue
+			}
+			if _, err := keys.PublicKey(t.Context(), fmt.Sprint(i)); err == nil {
+				t.Fatal("a key is found")
+			}
+		}
+	}
+	flood(1)
+	if got := asked.Load(); got != 1 {
+		t.Errorf("an issuer without keys is asked %d times", got)
+	}
+	now = now.Add(remoteNegative)
+	flood(3000)
+	if got := asked.Load(); got != 1+newRemoteBudget {
+		t.Errorf("3000 unknown plugins make %d loads, want %d", got, 1+newRemoteBudget)
+	}
+	for range 20 {
+		now = now.Add(newRemotePer)
+		flood(3000)
+	}
+	if len(p.sets) > maxRemotePlugins {
+		t.Errorf("%d plugins are remembered", len(p.sets))
+	}
+}
+
+func TestAnIssuerThatIsDownForAMomentKeepsItsKeys(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	store := NewMemoryKeys(10*time.Hour, func() time.Time { return now })
+	srv := newIssuerServer(t, store)
+	k := NewRemoteKeys(srv.address, srv.Client(), func() time.Time { return now })
+	key, _ := store.SigningKey(t.Context())
+	if _, err := k.PublicKey(t.Context(), key.ID); err != nil {
+		t.Fatal(err)
+	}
+	srv.Close()
+	now = now.Add(remoteMaxAge)
+	if _, err := k.PublicKey(t.Context(), key.ID); err != nil {
+		t.Errorf("down for a moment: %v", err)
+	}
+	now = now.Add(keysKept * remoteMaxAge)
+	k.PublicKey(t.Context(), key.ID)
+	if _, err := k.PublicKey(t.Context(), key.ID); err == nil {
+		t.Error("down for long: the keys are still believed")
+	}
+}
