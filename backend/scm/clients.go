@@ -74,6 +74,9 @@ type ClientOptions struct {
 	// MaxWait is the longest wait for a host's rate limit; 30 s if zero. Beyond it
 	// callers get the 429.
 	MaxWait time.Duration
+	// Transport replaces the connections, for tests and for programs with a network
+	// of their own. Whether an address may be reached is then its business.
+	Transport http.RoundTripper
 	// CacheBytes is the memory for conditional answers; 64 MiB if zero.
 	CacheBytes int
 }
@@ -121,7 +124,11 @@ func (c *Clients) For(i *Integration, cred Credential) *http.Client {
 		budget = throttle.NewBudget(c.limits(i))
 		c.budgets[identity] = budget
 	}
-	var rt http.RoundTripper = budget.Transport(base)
+	var rt http.RoundTripper = base
+	if c.opts.Transport != nil {
+		rt = c.opts.Transport
+	}
+	rt = budget.Transport(rt)
 	rt = c.cache.Transport(identity, rt)
 	return &http.Client{Transport: &authorizing{integration: i, cred: cred, base: rt}, CheckRedirect: checkRedirect}
 }
