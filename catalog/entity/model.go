@@ -65,6 +65,18 @@ var envelope = objectOf(
 		optional("links", arrayOf(link)))),
 	optional("spec", anyObject))
 
+// identity is the part of the envelope that has to hold before placeholders are
+// resolved: all else may still be one.
+var identity = objectOf(
+	required("apiVersion", nonEmpty),
+	required("kind", nonEmpty),
+	required("metadata", objectOf(
+		required("name", nonEmpty),
+		optional("namespace", nonEmpty),
+		optional("uid", nonEmpty),
+		optional("etag", nonEmpty))),
+	optional("spec", anyObject))
+
 // Validate runs every check there is, for tools that report on descriptors. A kind
 // that is not builtin is an error, with a suggestion where one is near. Placeholders
 // have to be resolved before: an API whose definition is still {$text: ...} is wrong.
@@ -91,8 +103,16 @@ func (m *Model) Validate(e Entity) error {
 	return errs.orNil()
 }
 
-// CheckEnvelope checks the shape every entity has (contract catalog.md, 2.1), which
-// the engine asks of everything that enters it.
+// CheckIdentity checks what names an entity: the engine asks it of everything that
+// enters, when placeholders such as {$json: ./links.json} still stand for values.
+func (m *Model) CheckIdentity(e Entity) error {
+	var c checker
+	c.check(identity, map[string]any(e))
+	return c.err()
+}
+
+// CheckEnvelope checks the shape every entity has (contract catalog.md, 2.1), once its
+// placeholders are resolved.
 func (m *Model) CheckEnvelope(e Entity) error {
 	var c checker
 	c.check(envelope, map[string]any(e))

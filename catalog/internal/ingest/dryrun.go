@@ -73,7 +73,7 @@ func (e *Engine) Validate(ctx context.Context, candidate entity.Entity, loc enti
 	if err != nil {
 		return apierr.Input.Wrap(err, "entity cannot be read")
 	}
-	if err := e.Pipeline.Model.CheckEnvelope(made); err != nil {
+	if err := e.Pipeline.Model.CheckIdentity(made); err != nil {
 		return err
 	}
 	pipeline := *e.Pipeline

@@ -111,7 +111,7 @@ func (r *run) stages(ctx context.Context, e entity.Entity) (err error) {
 
 // enter is stage 1: what cannot even be named is not processed.
 func (r *run) enter(e entity.Entity) (err error) {
-	if err := r.Model.CheckEnvelope(e); err != nil {
+	if err := r.Model.CheckIdentity(e); err != nil {
 		return err
 	}
 	if r.loc, err = entity.LocationOf(e); err != nil {
@@ -445,7 +445,7 @@ func (r *run) addEntity(e Emission) {
 		bad(err)
 		return
 	}
-	if err := r.Model.CheckEnvelope(made); err != nil {
+	if err := r.Model.CheckIdentity(made); err != nil {
 		bad(err)
 		return
 	}

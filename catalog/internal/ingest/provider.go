@@ -153,7 +153,7 @@ type listing struct {
 func (l *listing) add(ctx context.Context, d Deferred) error {
 	e, err := entity.Normalize(d.Entity)
 	if err == nil {
-		err = l.provider.engine.Pipeline.Model.CheckEnvelope(e)
+		err = l.provider.engine.Pipeline.Model.CheckIdentity(e)
 	}
 	if err != nil {
 		return apierr.Input.Wrap(err, "provider %s: entity %s is refused, and with it the whole change", l.provider.Name, d.Entity.Ref())
