@@ -34,9 +34,10 @@ type authenticator struct {
 	open      bool // the default auth policy is disabled
 	errs      httpx.ErrorWriter
 
+	remote *tokens.RemotePlugins
+
 	mu      sync.Mutex
 	plugins map[PluginID]*pluginAuth
-	remote  map[string]tokens.Keys
 }
 
 // pluginAuth is the Auth of one plugin, and what guards its routes.
@@ -68,8 +69,11 @@ func newAuthenticator(c *core, d *discovery) (*authenticator, error) {
 		open:      c.sections.Auth.DangerouslyDisableDefaultAuthPolicy,
 		errs:      c.errorWriter(c.log),
 		plugins:   map[PluginID]*pluginAuth{},
-		remote:    map[string]tokens.Keys{},
 	}
+	a.remote = tokens.NewRemotePlugins(func(plugin string) (string, error) {
+		base, err := d.BaseURL(plugin)
+		return base + "/.backstage/auth/v1/jwks.json", err
+	}, nil, nil)
 	a.checker = tokens.NewChecker(tokens.Options{
 		Config: c.sections.Auth, Issuer: issuer, UserKeys: a.keysOfUsers(), PluginKeys: a.keysOf, Log: c.log,
 	})
@@ -97,15 +101,7 @@ func (a *authenticator) keysOf(plugin string) (tokens.Keys, error) {
 	if a.discovery.local(plugin) {
 		return nil, fmt.Errorf("plugin %q is not part of this backend", plugin)
 	}
-	k, ok := a.remote[plugin]
-	if !ok {
-		k = tokens.NewRemoteKeys(func() (string, error) {
-			base, err := a.discovery.BaseURL(plugin)
-			return base + "/.backstage/auth/v1/jwks.json", err
-		}, nil, nil)
-		a.remote[plugin] = k
-	}
-	return k, nil
+	return a.remote.Keys(plugin)
 }
 
 // plugin returns the Auth of a plugin, always the same one.

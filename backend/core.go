@@ -259,7 +259,7 @@ func (c *core) open(ctx context.Context) error {
 		c.log.Warn("backend.auth.dangerouslyDisableDefaultAuthPolicy is set: everybody who reaches this backend may use its API")
 	}
 	if err := c.server.Start(ctx); err != nil {
-		return fmt.Errorf("backend.listen: %w", err)
+		return err
 	}
 	c.discovery.opened(c.server.Addr(), c.sections.Server)
 	ctx, c.stopWatching = context.WithCancel(context.Background())

@@ -277,33 +277,6 @@ func TestServeKeys(t *testing.T) {
 	}
 }
 
-func TestGuestRefresh(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, "")
-	ask := func(cfg GuestConfig, development bool) string {
-		mux := &httpx.Mux{Errors: httpx.ErrorWriter{}}
-		if err := mux.Handle("/guest/refresh", GuestRefresh(cfg, w.users, development)); err != nil {
-			t.Fatal(err)
-		}
-		return send(mux, "GET", "/guest/refresh").Body.String()
-	}
-	got := ask(GuestConfig{}, true)
-	before, rest, _ := strings.Cut(got, `"token":"`)
-	token, after, _ := strings.Cut(rest, `"`)
-	if before != `{"profile":{},"backstageIdentity":{` || after != `,"identity":{"type":"user","userEntityRef":"user:development/guest","ownershipEntityRefs":["user:development/guest"]},"expiresInSeconds":3600}}` {
-		t.Errorf("got %s", got)
-	}
-	if c := w.check(t, token, "catalog", false); c.String() != "user:development/guest" {
-		t.Errorf("the token is of %s", c)
-	}
-	if got := ask(GuestConfig{}, false); !strings.Contains(got, `"NotAllowedError"`) {
-		t.Errorf("in production: %s", got)
-	}
-	if got := ask(GuestConfig{UserEntityRef: "user:default/visitor", DangerouslyAllowOutsideDevelopment: true}, false); !strings.Contains(got, `"userEntityRef":"user:default/visitor"`) {
-		t.Errorf("in production, allowed: %s", got)
-	}
-}
-
 func TestConfigMistakes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ yaml, want string }{
