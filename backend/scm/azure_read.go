@@ -134,7 +134,7 @@ func (r *azureReader) take(rawURL string) (*url.URL, Place, error) {
 	return u, p, err
 }
 
-// ReadURL reads a file. The host gives no ETag for files.
+// ReadURL reads a file; an ETag is the host's, which sends it for some files only.
 func (r *azureReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
 	u, p, err := r.take(rawURL)
 	if err != nil {
