@@ -1,7 +1,5 @@
 package scm
 
-const gcsAPIHost = "storage.googleapis.com"
-
 // builtin are the factories of the readers that need nothing but net/http.
 func builtin() []ReaderFactory {
 	return []ReaderFactory{
@@ -13,5 +11,6 @@ func builtin() []ReaderFactory {
 		routes(KindGitea, newGiteaReader),
 		routes(KindHarness, newHarnessReader),
 		routes(KindGitLab, newGitLabReader),
+		routes(KindGoogleGCS, newGCSReader),
 	}
 }
