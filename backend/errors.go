@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // A BootError lists every problem that keeps a backend from starting. errors.Is and
@@ -35,6 +37,9 @@ func (e *BootError) Error() string {
 		for _, err := range flatten(p.Err) {
 			for line := range strings.SplitSeq(err.Error(), "\n") {
 				b.WriteString(strings.TrimRight("     "+line, " ") + "\n")
+			}
+			if ke, ok := errors.AsType[*config.KeyError](err); ok && ke.Fix() != "" {
+				b.WriteString("     fix: " + ke.Fix() + "\n")
 			}
 		}
 	}

@@ -80,14 +80,43 @@ type level struct {
 	fields []field
 }
 
-func (d *decoder) fail(p path, pos position, format string, args ...any) {
+func (d *decoder) fail(p path, pos position, format string, args ...any) *KeyError {
 	e := errAt(p, pos, format, args...)
 	e.whole = true
 	d.errs = append(d.errs, e)
+	return e
 }
 
 func (d *decoder) expected(want string, n *node, p path) {
-	d.fail(p, n.pos, "expected %s, got %s", want, n.describe(hidden(p, n)))
+	e := d.fail(p, n.pos, "expected %s, got %s", want, n.describe(hidden(p, n)))
+	switch {
+	case want == "a list" && n.kind != object && !hidden(p, n):
+		e.fix = fmt.Sprintf("put it in brackets: [%s]", scalarText(n.value))
+	case len(n.vars) > 0:
+		e.fix = fmt.Sprintf("give the environment variable %s a value that is %s", strings.Join(n.vars, ", "), want)
+	default:
+		e.fix = fmt.Sprintf("make the value %s", want)
+	}
+}
+
+// absentFix says how to add a key that is not there.
+func absentFix(name string, p path, pos position) string {
+	where := "at the top of the file"
+	if len(p) > 0 {
+		where = "below " + p.String()
+	}
+	if pos.known() {
+		where += " in " + pos.file
+	}
+	return fmt.Sprintf("set %s %s", name, where)
+}
+
+// unsetFix says how to give a value to what came through variables.
+func unsetFix(vars []string) string {
+	if len(vars) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("set %s in the environment, or give it a default: ${%s:-value}", strings.Join(vars, ", "), vars[0])
 }
 
 // value decodes n into v and validates the result.
@@ -278,13 +307,17 @@ func (d *decoder) missing(parent, child *node, name string, p path) {
 	switch {
 	case child != nil && child.reported || child == nil && parent.reported:
 	case child != nil && child.kind == null:
-		d.fail(p.key(name), child.pos, "required key is null")
+		d.fail(p.key(name), child.pos, "required key is null").fix = "give " + name + " a value"
 	case child != nil:
-		d.fail(p.key(name), child.pos, "%s", child.why)
+		d.fail(p.key(name), child.pos, "%s", child.why).fix = unsetFix(child.vars)
 	case parent.kind == absent && parent.why != "":
-		d.fail(p.key(name), parent.pos, "required key is missing: %s", parent.why)
+		d.fail(p.key(name), parent.pos, "required key is missing: %s", parent.why).fix = unsetFix(parent.vars)
 	default:
-		d.fail(p.key(name), parent.place(), "required key is missing%s", d.strayed(name))
+		stray := d.strayed(name)
+		e := d.fail(p.key(name), parent.place(), "required key is missing%s", stray)
+		if stray == "" {
+			e.fix = absentFix(name, p, parent.place())
+		}
 	}
 }
 

@@ -140,7 +140,7 @@ func ParseDuration(s string) (Duration, error) {
 	}
 	f, err := strconv.ParseFloat(m[1], 64)
 	if err != nil {
-		return 0, tooLong
+		return 0, errTooLong
 	}
 	return sumDuration([]part{{f, unit}})
 }
@@ -166,7 +166,7 @@ func parseISO(s string) (Duration, error) {
 		}
 		f, err := strconv.ParseFloat(numbers[len(parts)], 64)
 		if err != nil {
-			return 0, tooLong
+			return 0, errTooLong
 		}
 		parts = append(parts, part{f, units[i]})
 	}
@@ -175,7 +175,7 @@ func parseISO(s string) (Duration, error) {
 
 var isoNumber = regexp.MustCompile(`\d+(?:[.,]\d+)?`)
 
-var tooLong = fmt.Errorf("duration is longer than 290 years")
+var errTooLong = fmt.Errorf("duration is longer than 290 years")
 
 func unknownUnit(word string) error {
 	return fmt.Errorf("unknown unit %s, use one of %s%s", quote(word), strings.Join(unitNames, ", "),
@@ -199,7 +199,7 @@ func sumDuration(parts []part) (Duration, error) {
 		}
 	}
 	if sum >= math.MaxInt64 {
-		return 0, tooLong
+		return 0, errTooLong
 	}
 	return Duration(sum), nil
 }
@@ -222,7 +222,7 @@ func durationOf(n *node, p path, millis bool) (Duration, *KeyError) {
 			return 0, errAt(p, n.pos, "expected a duration with a unit, got %s: %s", n.describe(hide), durationForms)
 		}
 		d, err := ParseDuration(s)
-		if err != nil && hide && err != tooLong {
+		if err != nil && hide && err != errTooLong {
 			return 0, errAt(p, n.pos, "expected a duration, got %s: %s", n.describe(hide), durationForms)
 		}
 		if err != nil {

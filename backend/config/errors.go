@@ -12,8 +12,13 @@ type KeyError struct {
 	Pos  string // app-config.production.yaml:42:7, see [Config.Pos]; may be empty
 	Err  error
 
-	whole bool // Path is complete, as opposed to what At makes
+	whole bool   // Path is complete, as opposed to what At makes
+	fix   string // what to do, where Err alone does not say it
 }
+
+// Fix says what to do about the problem, in one line without a full stop; empty where
+// the error itself says it, as one with a suggestion does.
+func (e *KeyError) Fix() string { return e.fix }
 
 // Error returns "path: problem (position)".
 func (e *KeyError) Error() string {

@@ -91,7 +91,7 @@ func (l *loader) text(n *node, p path) *node {
 	case err != nil:
 		return l.fail(n, p, "%w", err)
 	case undefined != "":
-		return &node{pos: n.pos, keyPos: n.keyPos, why: undefined}
+		return &node{pos: n.pos, keyPos: n.keyPos, why: undefined, vars: vars}
 	}
 	return &node{kind: text, value: value, pos: n.pos, keyPos: n.keyPos, vars: vars, external: len(vars) > 0}
 }
@@ -116,7 +116,7 @@ func (l *loader) directive(n *node, word string, target *node, p path, src sourc
 		value, ok := l.env(name)
 		if !ok {
 			// As written: what a ${VAR} stood for is not repeated.
-			return &node{pos: target.pos, keyPos: n.keyPos, why: fmt.Sprintf("environment variable %s is not set", target.value)}
+			return &node{pos: target.pos, keyPos: n.keyPos, why: fmt.Sprintf("environment variable %s is not set", target.value), vars: []string{fmt.Sprint(target.value)}}
 		}
 		return &node{kind: text, value: value, pos: target.pos, keyPos: n.keyPos, vars: []string{name}, external: true}
 	}
