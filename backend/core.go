@@ -54,6 +54,7 @@ type parts struct {
 	reader       *scm.Mux
 	auth         *authenticator
 	landing      *landing
+	shared       *sharedServices
 	gates        map[PluginID]*gate
 	backgrounds  map[PluginID]*Background
 	mu           *sync.Mutex
@@ -68,6 +69,7 @@ type coreSections struct {
 	SCM       scm.Config
 	Reading   scm.ReadingConfig
 	Auth      tokens.Config
+	sharedSections
 	// WorkingDirectory is where trees are unpacked while they are read.
 	WorkingDirectory string
 }
@@ -134,6 +136,7 @@ func (c *core) readSections(found *problems) {
 	decode("discovery", &s.Discovery)
 	decode("backend.auth", &s.Auth)
 	decode("backend.workingDirectory", &s.WorkingDirectory)
+	s.sharedSections.decode(decode)
 	var err error
 	if s.SCM, s.Reading, err = scm.ReadConfig(c.cfg); err != nil {
 		for _, e := range config.Problems(err) {
@@ -234,6 +237,9 @@ func (c *core) reset() error {
 	if p.auth, err = newAuthenticator(c, p.discovery); err != nil {
 		errs = append(errs, err)
 	}
+	if p.shared, err = c.newShared(p); err != nil {
+		errs = append(errs, err)
+	}
 	c.parts = p
 	return errors.Join(errs...)
 }
@@ -329,7 +335,7 @@ func (c *core) shut(context.Context) error {
 		c.stopWatching()
 		c.watching.Wait()
 	}
-	return errors.Join(err, c.db.Close())
+	return errors.Join(err, c.shared.close(), c.db.Close())
 }
 
 // abandon gives up a core that was never opened.
