@@ -12,5 +12,6 @@ func builtin() []ReaderFactory {
 		routes(KindHarness, newHarnessReader),
 		routes(KindGitLab, newGitLabReader),
 		routes(KindGoogleGCS, newGCSReader),
+		routes(KindAzureBlob, newAzureBlobReader),
 	}
 }

@@ -242,5 +242,6 @@ func kindOnly(err error, what string) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return apierr.Internal.Wrap(err, "could not read %s", what)
+	// The address may hold a signature, so it does not belong into logs either.
+	return apierr.Internal.Wrap(unwrapURLError(err), "could not read %s", what)
 }

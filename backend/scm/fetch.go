@@ -183,7 +183,7 @@ func (f *fetchReader) ReadTree(_ context.Context, rawURL string, _ TreeOptions) 
 
 // Search reads the one file at the URL.
 func (f *fetchReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	return searchExact(ctx, f, rawURL, opts)
+	return SearchExact(ctx, f, rawURL, opts)
 }
 
 func (f *fetchReader) closeIdle() {
@@ -191,8 +191,9 @@ func (f *fetchReader) closeIdle() {
 	f.proxied.CloseIdleConnections()
 }
 
-// searchExact is the search of hosts that cannot list files.
-func searchExact(ctx context.Context, r Reader, rawURL string, opts SearchOptions) (*SearchResult, error) {
+// SearchExact is the search of hosts that cannot find files by a glob: one read,
+// and an apierr.Input error for a pattern.
+func SearchExact(ctx context.Context, r Reader, rawURL string, opts SearchOptions) (*SearchResult, error) {
 	u, err := parseAbsolute(rawURL)
 	if err != nil {
 		return nil, err

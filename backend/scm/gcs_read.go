@@ -108,8 +108,8 @@ func (r *gcsReader) list(ctx context.Context, cred Credential, p Place, prefix, 
 		if page.NextPageToken == "" {
 			return all, nil
 		}
-		if len(all) > r.trees.limits.Entries {
-			return nil, exceeded("entries", int64(r.trees.limits.Entries))
+		if err := r.trees.CheckCount(len(all)); err != nil {
+			return nil, err
 		}
 		query.Set("pageToken", page.NextPageToken)
 	}
@@ -125,7 +125,7 @@ func (r *gcsReader) ReadTree(ctx context.Context, rawURL string, opts TreeOption
 	if err != nil {
 		return nil, err
 	}
-	prefix := directoryPrefix(p.Path)
+	prefix := DirectoryPrefix(p.Path)
 	found, err := r.list(ctx, cred, p, prefix, rawURL)
 	if err != nil {
 		return nil, err
@@ -189,9 +189,9 @@ func (r *gcsReader) Search(ctx context.Context, rawURL string, opts SearchOption
 	return result, unchanged(opts.ETag, result.ETag, rawURL)
 }
 
-// directoryPrefix is the prefix of everything below a directory: "docs" does not
+// DirectoryPrefix is the prefix of everything below a directory: "docs" does not
 // include "docs-internal/x".
-func directoryPrefix(path string) string {
+func DirectoryPrefix(path string) string {
 	if path == "" || strings.HasSuffix(path, "/") {
 		return path
 	}

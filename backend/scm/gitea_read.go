@@ -104,7 +104,7 @@ func (r *giteaReader) ReadTree(ctx context.Context, rawURL string, opts TreeOpti
 
 // Search reads the one file at the URL.
 func (r *giteaReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	return searchExact(ctx, r, rawURL, opts)
+	return SearchExact(ctx, r, rawURL, opts)
 }
 
 // A harnessReader reads from Harness Code.
@@ -200,5 +200,5 @@ func (r *harnessReader) ReadTree(ctx context.Context, rawURL string, opts TreeOp
 
 // Search reads the one file at the URL.
 func (r *harnessReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	return searchExact(ctx, r, rawURL, opts)
+	return SearchExact(ctx, r, rawURL, opts)
 }

@@ -30,7 +30,7 @@ func routes(kind Kind, read func(host) (Reader, error)) ReaderFactory {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, Route{Kind: kind, Match: i.forms.matches, Reader: r})
+			out = append(out, Route{Kind: kind, Match: i.Matches, Reader: r})
 		}
 		return out, nil
 	}

@@ -68,6 +68,9 @@ func (i *Integration) Host() string { return i.host }
 // must not be changed.
 func (i *Integration) Config() any { return i.config }
 
+// Matches reports whether u belongs to this host.
+func (i *Integration) Matches(u *url.URL) bool { return i.forms.matches(u) }
+
 // Parse takes a URL of this host apart. A URL that the host has no such form
 // for, and one with a dot segment in its decoded path, is an apierr.Input error.
 func (i *Integration) Parse(rawURL string) (Place, error) {

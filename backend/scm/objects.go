@@ -31,6 +31,14 @@ func (s *TreeStore) FromObjects(what, prefix string, objects []Object, opts Tree
 	return s.FromEntries(etag, "", opts, objectEntries(prefix, objects, open)), nil
 }
 
+// CheckCount is the error for a listing of more entries than a tree may have.
+func (s *TreeStore) CheckCount(n int) error {
+	if n > s.limits.Entries {
+		return exceeded("entries", int64(s.limits.Entries))
+	}
+	return nil
+}
+
 // etagOf is one ETag for many objects, in whatever order they were listed.
 func etagOf(objects []Object) string {
 	sorted := slices.SortedFunc(slices.Values(objects), func(a, b Object) int { return cmp.Compare(a.Key, b.Key) })

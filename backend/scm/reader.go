@@ -72,6 +72,14 @@ func (r *Response) Bytes() ([]byte, error) {
 // Close releases the connection. It may be called more than once.
 func (r *Response) Close() error { return r.Body.Close() }
 
+// NewResponse is a response for readers of other kinds of hosts and for fakes.
+// What names the URL in the error that reading beyond maxBytes gives;
+// DefaultMaxBytes if 0.
+func NewResponse(what, etag string, modified time.Time, body io.ReadCloser, maxBytes int64) *Response {
+	limit := ReadOptions{MaxBytes: maxBytes}.maxBytes()
+	return &Response{ETag: etag, LastModified: modified, Body: limitBody(body, limit, what)}
+}
+
 // newResponse wraps bytes that are already here.
 func newResponse(etag string, content []byte) *Response {
 	return &Response{ETag: etag, Body: io.NopCloser(bytes.NewReader(content))}
