@@ -19,7 +19,7 @@ func (f failed) QueryRow(context.Context, SQL, ...any) Row        { return &firs
 func (f failed) Pgx() (PgxConn, bool)                             { return nil, false }
 func (f failed) Tx(context.Context, func(Conn) error) error       { return f.err }
 func (f failed) Connect(context.Context) (driver.Conn, error)     { return nil, f.err }
-func (f failed) Driver() driver.Driver                            { return failedDriver{f.err} }
+func (f failed) Driver() driver.Driver                            { return failedDriver(f) }
 
 type failedDriver struct{ err error }
 

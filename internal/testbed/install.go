@@ -58,16 +58,16 @@ func install(ctx context.Context, log io.Writer, t Tool) error {
 // installDebian installs a package where that is possible without asking.
 func installDebian(ctx context.Context, log io.Writer, name string) error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("Debian package %s: only root can install it: sudo apt-get install %s", name, name)
+		return fmt.Errorf("the Debian package %s: only root can install it: sudo apt-get install %s", name, name)
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("Debian package %s: no apt-get here", name)
+		return fmt.Errorf("the Debian package %s: no apt-get here", name)
 	}
 	if !debianHas(ctx, name) {
 		// The lists may never have been fetched. Their failure shows in the next look.
 		_ = run(ctx, log, "apt-get", "update", "-q")
 		if !debianHas(ctx, name) {
-			return fmt.Errorf("Debian package %s: this release does not have it", name)
+			return fmt.Errorf("the Debian package %s: this release does not have it", name)
 		}
 	}
 	if strings.HasPrefix(name, "postgresql-") {
