@@ -113,6 +113,26 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+// The signature reaches Amazon's own addresses, whose hosts the integration does
+// not list one by one.
+func TestS3AtAmazon(t *testing.T) {
+	t.Parallel()
+	network := scmtest.NewNetwork()
+	inner := scmtest.NewS3(scmtest.Buckets{"docs": {"a.yaml": "one"}}, "AKIATEST")
+	network.Handle("docs.s3.eu-west-1.amazonaws.com", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = "/docs" + r.URL.Path
+		inner.ServeHTTP(w, r)
+	}))
+	m := reader(t, integrations(t, "integrations: {awsS3: [{accessKeyId: AKIATEST, secretAccessKey: s}]}"), scm.Options{
+		Factories: []scm.ReaderFactory{awss3.Readers}, Clients: scm.NewClients(scm.ClientOptions{Transport: network}),
+	})
+	for _, url := range []string{"https://docs.s3.eu-west-1.amazonaws.com/a.yaml", "https://s3.eu-west-1.amazonaws.com/docs/a.yaml"} {
+		if content, err := read(t, m, url); content != "one" {
+			t.Errorf("%s: %q, %v", url, content, err)
+		}
+	}
+}
+
 // SEC-48: neither a URL nor the key of an object reaches another prefix, bucket
 // or place on disk.
 func TestSEC48_KeysStayWithinTheirPrefix(t *testing.T) {

@@ -178,7 +178,9 @@ func (a *authorizing) RoundTrip(req *http.Request) (*http.Response, error) {
 		for name, values := range a.cred.Header {
 			req.Header[name] = values
 		}
-	} else {
+	} else if req.Response != nil {
+		// A redirect away from the integration's hosts. On a first request the
+		// header is the caller's own doing: the signature of a bucket's SDK.
 		req.Header.Del("Authorization")
 	}
 	if req.Header.Get("User-Agent") == "" {

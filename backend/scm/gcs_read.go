@@ -58,7 +58,7 @@ func (r *gcsReader) assertion() (url.Values, error) {
 	signed, err := jwt.Signed(signer).Claims(jwt.Claims{
 		Issuer: r.config.ClientEmail, Audience: jwt.Audience{gcsOAuth},
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
-	}).Claims(map[string]string{"scope": gcsScope}).Serialize()
+	}).Claims(map[string]any{"scope": gcsScope}).Serialize()
 	if err != nil {
 		return nil, err
 	}

@@ -35,18 +35,20 @@ type Limits struct {
 	Time    time.Duration // for the download, and for each use of the tree
 }
 
-// DefaultLimits apply where a limit is zero.
-var DefaultLimits = Limits{
-	Archive: 1 << 30,
-	Total:   2 << 30,
-	File:    512 << 20,
-	Entries: 200_000,
-	Depth:   100,
-	Time:    10 * time.Minute,
+// DefaultLimits are what applies where a limit is zero.
+func DefaultLimits() Limits {
+	return Limits{
+		Archive: 1 << 30,
+		Total:   2 << 30,
+		File:    512 << 20,
+		Entries: 200_000,
+		Depth:   100,
+		Time:    10 * time.Minute,
+	}
 }
 
 func (l Limits) orDefault() Limits {
-	d := DefaultLimits
+	d := DefaultLimits()
 	if l.Archive > 0 {
 		d.Archive = l.Archive
 	}

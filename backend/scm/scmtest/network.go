@@ -1,5 +1,4 @@
-// Package scmtest has fakes of the hosts that package scm reads from, and of its
-// reader.
+// Package scmtest has fakes of the hosts that package scm reads from.
 //
 // A [Network] takes the place of all connections. Handlers for the hosts' APIs
 // are put on it by host name; each serves the repositories of a [Store]:

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits describe a budget. Zero fields take the values of Default.
+// Limits describe a budget. Zero fields take the values of defaults.
 type Limits struct {
 	PerSecond   float64       // sustained rate of requests
 	Burst       int           // how many may go at once after a pause
@@ -33,25 +33,28 @@ type Limits struct {
 	RetryStatus []int         // besides 429, limited 403s, 502, 503 and 504
 }
 
-// Default fits GitHub, whose secondary limits are 900 points a minute and 100
+// defaults fit GitHub, whose secondary limits are 900 points a minute and 100
 // concurrent requests, with room for other users of the same credential.
-var Default = Limits{PerSecond: 12, Burst: 60, Concurrent: 32, MaxWait: 30 * time.Second, Retries: 2}
+func defaults() Limits {
+	return Limits{PerSecond: 12, Burst: 60, Concurrent: 32, MaxWait: 30 * time.Second, Retries: 2}
+}
 
 func (l Limits) orDefault() Limits {
+	d := defaults()
 	if l.PerSecond <= 0 {
-		l.PerSecond = Default.PerSecond
+		l.PerSecond = d.PerSecond
 	}
 	if l.Burst <= 0 {
-		l.Burst = Default.Burst
+		l.Burst = d.Burst
 	}
 	if l.Concurrent <= 0 {
-		l.Concurrent = Default.Concurrent
+		l.Concurrent = d.Concurrent
 	}
 	if l.MaxWait <= 0 {
-		l.MaxWait = Default.MaxWait
+		l.MaxWait = d.MaxWait
 	}
 	if l.Retries == 0 {
-		l.Retries = Default.Retries
+		l.Retries = d.Retries
 	}
 	return l
 }
