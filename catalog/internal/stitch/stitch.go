@@ -166,7 +166,24 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 			}
 		}
 	}
+	if ctx.Err() != nil {
+		s.giveBack(ctx, claims)
+	}
 	return len(claims), ctx.Err()
+}
+
+// giveBack makes what was taken due again, when the stitcher stops. What was finished
+// is off the queue, and stays so.
+func (s *Stitcher) giveBack(ctx context.Context, claims []store.Stitch) {
+	refs := make([]string, len(claims))
+	for i, c := range claims {
+		refs[i] = c.Ref
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.Store.RedoStitches(ctx, s.Now(), refs); err != nil {
+		s.Log.WarnContext(ctx, "stitches could not be given back; they are taken up again later", "entities", len(refs), "error", err)
+	}
 }
 
 // stitch makes and stores the final entities of claims.

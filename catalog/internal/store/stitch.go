@@ -114,6 +114,12 @@ func (tx *Tx) FinishStitches(ctx context.Context, now time.Time, stitches []Stit
 	return valid, nil
 }
 
+// RedoStitches makes those of refs that are queued due at now.
+func (s *Store) RedoStitches(ctx context.Context, now time.Time, refs []string) error {
+	_, err := s.db.Exec(ctx, redoStitches, refs, db.At(now))
+	return err
+}
+
 // CountStitches is the length of the queue.
 func (s *Store) CountStitches(ctx context.Context) (n int64, err error) {
 	err = s.db.QueryRow(ctx, countStitches).Scan(&n)
