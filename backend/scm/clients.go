@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -106,6 +107,10 @@ func NewClients(opts ClientOptions) *Clients {
 	}
 }
 
+// maxBudgets is how many budgets there are before idle ones are dropped: tokens of
+// users come and go.
+const maxBudgets = 1024
+
 // For returns a client that sends cred to the hosts of i and to no other host,
 // also after redirects. It waits for the host's rate limit and repeats idempotent
 // requests at most twice. Private addresses are reached only on i's own hosts.
@@ -121,6 +126,9 @@ func (c *Clients) For(i *Integration, cred Credential) *http.Client {
 	}
 	budget, ok := c.budgets[identity]
 	if !ok {
+		if len(c.budgets) >= maxBudgets {
+			maps.DeleteFunc(c.budgets, func(_ string, b *throttle.Budget) bool { return b.Idle() })
+		}
 		budget = throttle.NewBudget(c.limits(i))
 		c.budgets[identity] = budget
 	}

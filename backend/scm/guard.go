@@ -59,7 +59,7 @@ func (g *guard) DialContext(ctx context.Context, network, addr string) (net.Conn
 	var problems []error
 	for _, ip := range addresses {
 		if !permitted(ip, trusted, literalErr == nil) {
-			problems = append(problems, apierr.NotAllowed.New("host %s has the address %s, which is private: name the host in backend.reading.allow, without a wildcard, to allow it", host, ip.Unmap()))
+			problems = append(problems, apierr.NotAllowed.New("host %s has the address %s, which is private: only a host that backend.reading.allow or an integration names, without a wildcard, may have such an address", host, ip.Unmap()))
 			continue
 		}
 		conn, err := g.dialer.DialContext(ctx, network, net.JoinHostPort(ip.Unmap().String(), portText))

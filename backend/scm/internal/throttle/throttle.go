@@ -139,6 +139,11 @@ func (t *transport) send(req *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(req)
 }
 
+// Idle reports whether the budget is as good as a new one.
+func (b *Budget) Idle() bool {
+	return b.wait() <= 0 && len(b.running) == 0 && b.bucket.Tokens() >= float64(b.limits.Burst)
+}
+
 // wait is how long the host asked everybody to wait.
 func (b *Budget) wait() time.Duration {
 	b.mu.Lock()

@@ -133,8 +133,15 @@ func TestBudgetIsShared(t *testing.T) {
 		if got, _ := get(t, other, "GET"); got != 200 {
 			t.Errorf("after the limit: %d", got)
 		}
+		time.Sleep(time.Minute)
+		if !budget.Idle() {
+			t.Error("a budget that nobody uses is not idle")
+		}
 		// A request whose context ends before the limit does is not made to wait.
 		budget.pause(20 * time.Second)
+		if budget.Idle() {
+			t.Error("a paused budget is idle")
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		r, _ := http.NewRequestWithContext(ctx, "GET", "https://api.example.com/x", nil)
