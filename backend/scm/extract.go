@@ -21,12 +21,12 @@ func (t *Tree) extract(ctx context.Context, dir string) error {
 		return err
 	}
 	defer root.Close()
-	x := extraction{ctx: ctx, root: root, nodes: map[string]node{}, folded: map[string]string{}, left: t.limits.Total, limits: t.limits}
+	x := extraction{root: root, nodes: map[string]node{}, folded: map[string]string{}, left: t.limits.Total, limits: t.limits}
 	for e, err := range t.selected(ctx) {
 		if err != nil {
 			return err
 		}
-		if err := x.add(e); err != nil {
+		if err := x.add(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -48,7 +48,6 @@ func (t *Tree) extract(ctx context.Context, dir string) error {
 // An extraction knows what it has written, because the file system may not tell:
 // on one that ignores case, "A" seems to exist after "a" was written.
 type extraction struct {
-	ctx    context.Context
 	root   *os.Root
 	nodes  map[string]node
 	folded map[string]string // folded path → the path that took it
@@ -62,7 +61,7 @@ type node struct {
 	link string
 }
 
-func (x *extraction) add(e Entry) error {
+func (x *extraction) add(ctx context.Context, e Entry) error {
 	if e.Name == "." {
 		return nil
 	}
@@ -85,7 +84,7 @@ func (x *extraction) add(e Entry) error {
 		x.links = append(x.links, e.Name)
 		return x.parents(e.Name)
 	}
-	return x.write(e)
+	return x.write(ctx, e)
 }
 
 // claim takes a path for a node. Directories may be claimed again, anything else
@@ -115,7 +114,7 @@ func (x *extraction) parents(name string) error {
 	return nil
 }
 
-func (x *extraction) write(e Entry) error {
+func (x *extraction) write(ctx context.Context, e Entry) error {
 	if err := x.parents(e.Name); err != nil {
 		return err
 	}
@@ -136,7 +135,7 @@ func (x *extraction) write(e Entry) error {
 	if err != nil {
 		return err
 	}
-	written, err := copyContext(x.ctx, file, content, min(x.left, x.limits.File))
+	written, err := copyContext(ctx, file, content, min(x.left, x.limits.File))
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
@@ -167,6 +166,7 @@ func copyContext(ctx context.Context, w io.Writer, r io.Reader, limit int64) (in
 	return written, nil
 }
 
+// A contextReader lives as long as one copy, which is why it may hold a context.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
