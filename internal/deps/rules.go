@@ -28,7 +28,7 @@ var testSupport = []string{"*/*test/...", "*/*/*test/...", "*/internal/store/*te
 var programs = []string{"examples/...", "cmd/..."}
 
 // stores are where SQL lives.
-var stores = []string{"*/internal/store", "search/pgsearch"}
+var stores = []string{"*/internal/store", "*/*/internal/store", "search/pgsearch"}
 
 // leaves hold the words that every layer above speaks. They know nothing of boot.
 var leaves = []string{"backend/principal", "backend/apierr", "backend/config", "backend/db", "backend/httpx", "backend/scm", "catalog/entity"}

@@ -1,0 +1,49 @@
+// Package bitbucketcloudevents brings in the webhooks of Bitbucket Cloud:
+// POST /api/events/http/bitbucketCloud takes requests that are signed with
+// events.modules.bitbucketCloud.webhookSecret, and publishes them on "bitbucketCloud", and
+// again on "bitbucketCloud.repo:push" and so on, after the header X-Event-Key. Without the
+// secret there is no such route.
+package bitbucketcloudevents
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/events"
+)
+
+const topic = "bitbucketCloud"
+
+// Config is the subtree events.modules.bitbucketCloud.
+type Config struct {
+	WebhookSecret config.Secret `config:"webhookSecret" doc:"signs the webhooks"`
+}
+
+// Module adds Bitbucket Cloud's webhooks to the events plugin.
+func Module() backend.Feature {
+	return backend.NewModule("events", "bitbucket-cloud",
+		backend.Section("events.modules.bitbucketCloud", Config{}),
+		backend.Section("events.http", events.HTTP{}),
+		fx.Invoke(register),
+	)
+}
+
+func register(cfg Config, http events.HTTP, x *events.Extensions) error {
+	if cfg.WebhookSecret.IsZero() {
+		if err := http.Unchecked(topic, "events.modules.bitbucketCloud.webhookSecret"); err != nil {
+			return err
+		}
+	} else {
+		secrets := []config.Secret{cfg.WebhookSecret}
+		signed := events.Signed("X-Hub-Signature", func(events.Request) []config.Secret { return secrets })
+		x.AddIngress(events.Ingress{Topic: topic, Validate: signed})
+	}
+	x.AddRouter(events.Router{ID: topic + "-router", Topic: topic, Route: func(e backend.Event) string {
+		if key := e.Metadata["x-event-key"]; key != "" {
+			return topic + "." + key
+		}
+		return ""
+	}})
+	return nil
+}

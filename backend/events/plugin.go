@@ -1,0 +1,154 @@
+package events
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/events/internal/store"
+	"github.com/callboard-dev/callboard/backend/internal/events"
+)
+
+// HTTP is the subtree events.http.
+type HTTP struct {
+	Topics []string `config:"topics" doc:"topics that everybody may post to, unchecked unless a module checks them"`
+}
+
+// Validate implements config.Validator.
+func (h *HTTP) Validate() error {
+	for i, t := range h.Topics {
+		if t == "" || strings.Contains(t, "/") {
+			return config.At(fmt.Sprintf("topics[%d]", i), fmt.Errorf("%q is empty or contains a slash", t))
+		}
+	}
+	return nil
+}
+
+// notifyTimeout is events.notifyTimeoutMs: how long a reader of the bus is kept waiting.
+type notifyTimeout int
+
+// Validate implements config.Validator.
+func (n notifyTimeout) Validate() error {
+	if n < 1 {
+		return errors.New("must be at least 1 millisecond")
+	}
+	return nil
+}
+
+//go:embed migrations
+var migrations embed.FS
+
+// Plugin adds webhooks and the event bus. It is extended by modules through *Extensions.
+func Plugin() backend.Feature {
+	return backend.NewPlugin("events",
+		backend.Section("events.http", HTTP{}),
+		backend.Section("events.notifyTimeoutMs", notifyTimeout(55000)),
+		backend.ExtensionPoint[Extensions](),
+		backend.Migrations(tables()),
+		fx.Invoke(register),
+	)
+}
+
+func tables() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is part of the binary
+	}
+	return sub
+}
+
+type params struct {
+	fx.In
+
+	HTTP       HTTP
+	Timeout    notifyTimeout
+	Extensions *Extensions
+	Hub        *events.Hub
+	Events     backend.Events
+	DB         db.DB
+	Database   backend.Database
+	Router     backend.Router
+	Background *backend.Background
+	Lifecycle  fx.Lifecycle
+	Log        *slog.Logger
+}
+
+func register(p params) error {
+	publisher, ok := p.Events.(backend.EventPublisher)
+	if !ok {
+		return fmt.Errorf("%T, which replaces backend.Events, is no backend.EventPublisher", p.Events)
+	}
+	if err := errors.Join(p.Extensions.errs...); err != nil {
+		return err
+	}
+	in := &ingress{topics: p.Extensions.topics(p.HTTP.Topics), publisher: publisher}
+	in.routes(p.Router)
+	bus := &bus{timeout: time.Duration(p.Timeout) * time.Millisecond}
+	bus.routes(p.Router)
+	p.Lifecycle.Append(fx.Hook{OnStart: func(context.Context) error {
+		bus.broker = open(p)
+		p.Hub.Attach(bus.broker)
+		for _, s := range p.Extensions.subscribers {
+			p.Background.Go(func(ctx context.Context) {
+				run(context.WithValue(ctx, publisherKey{}, publisher), s, p.Events, p.Log)
+			})
+		}
+		return nil
+	}})
+	return nil
+}
+
+// open returns the broker that this database allows.
+func open(p params) events.Broker {
+	if db.DialectOf(p.DB) != db.Postgres {
+		return events.NewMemory(nil)
+	}
+	pool, _ := p.Database.Pgx()
+	s := store.New(p.DB, pool, p.Log)
+	p.Background.Go(s.Listen)
+	p.Background.Go(func(ctx context.Context) { cleanup(ctx, s, p.Log) })
+	return s
+}
+
+// cleanupEvery is how often old events are looked for.
+const cleanupEvery = 10 * time.Second
+
+// cleanup runs on every replica; the store lets one of them work at a time.
+func cleanup(ctx context.Context, s *store.Store, log *slog.Logger) {
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(cleanupEvery + rand.N(cleanupEvery/10)):
+		}
+		err := s.Cleanup(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			log.WarnContext(ctx, "old events cannot be deleted; trying again", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// run hands events to a subscriber until ctx is done.
+func run(ctx context.Context, s Subscriber, in backend.Events, log *slog.Logger) {
+	for e, err := range in.Subscribe(ctx, s.ID, s.Topics...) {
+		if err != nil {
+			log.WarnContext(ctx, "subscriber has no events", "subscriber", s.ID, "error", err)
+			continue
+		}
+		if err := s.Handle(ctx, e); err != nil {
+			log.ErrorContext(ctx, "event not handled", "subscriber", s.ID, "topic", e.Topic, "error", err)
+		}
+	}
+}
