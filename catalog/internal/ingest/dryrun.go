@@ -77,7 +77,6 @@ func (e *Engine) Validate(ctx context.Context, candidate entity.Entity, loc enti
 		return err
 	}
 	pipeline := *e.Pipeline
-	pipeline.Rules = func() Rules { return Rules{{Allow: []AllowedKind{{Kind: made.Kind()}}}} }
 	if made.Kind() == "Location" {
 		pipeline.Processors = withoutReaders(pipeline.Processors)
 	}

@@ -57,7 +57,8 @@ type run struct {
 	places  []byte
 	reading *reading // while a target is read
 	seen    map[string]int
-	empty   int // targets that could be read and held nothing
+	empty   int  // targets that could be read and held nothing
+	unruly  bool // no rules apply
 }
 
 // reading is what one target yields.
@@ -524,6 +525,9 @@ func (r *run) addChild(c child) {
 // applyRules is stage 7. What is not allowed is an error of this entity and is not
 // emitted; its siblings are.
 func (r *run) applyRules(ctx context.Context) {
+	if r.unruly {
+		return
+	}
 	rules := r.Rules()
 	r.out.children = slices.DeleteFunc(r.out.children, func(c child) bool {
 		if rules.Allows(c.Kind, c.SpecType, r.origin) {
