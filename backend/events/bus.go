@@ -15,8 +15,9 @@ import (
 	"github.com/callboard-dev/callboard/backend/internal/events"
 )
 
-// perRead is how many events one answer has at most.
-const perRead = 10
+// perRead is how many events one answer has at most, mostPerRead for a reader that asks
+// for more.
+const perRead, mostPerRead = 10, 100
 
 // bus is the event bus for other processes (contract/backend.md section 17.2).
 type bus struct {
@@ -112,7 +113,9 @@ func (b *bus) read(w http.ResponseWriter, r *http.Request) error {
 	if reader == "" { // a client that has handled what it has read
 		q.Reader = rand.Text()
 	} else {
-		q.Most = 10 * perRead
+		if n, err := strconv.Atoi(r.Header.Get(events.HeaderMost)); err == nil {
+			q.Most = max(1, min(n, mostPerRead))
+		}
 		q.Handled, _ = strconv.ParseInt(r.Header.Get(events.HeaderHandled), 10, 64)
 	}
 	batch, err := b.broker.Fetch(r.Context(), q)
@@ -164,6 +167,9 @@ func (b *bus) hold(w http.ResponseWriter, r *http.Request, id string, turn uint6
 		}()
 	}
 	w.Header().Set(events.HeaderNotifyTimeout, strconv.FormatInt(b.timeout.Milliseconds(), 10))
+	if busy {
+		w.Header().Set(events.HeaderBusy, "true")
+	}
 	w.WriteHeader(http.StatusAccepted)
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return nil // the reader is gone

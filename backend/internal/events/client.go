@@ -23,8 +23,10 @@ const (
 	HeaderNotifyTimeout = "Backstage-Events-Notify-Timeout" // milliseconds
 	HeaderReader        = "Callboard-Events-Reader"
 	HeaderHandled       = "Callboard-Events-Handled" // of a request: the mark of the last event that is
+	HeaderMost          = "Callboard-Events-Most"    // of a request: events in the answer, up to 100
 	HeaderMarks         = "Callboard-Events-Marks"   // of an answer: one for each event, with commas
 	HeaderMissed        = "Callboard-Events-Missed"  // of an answer: events that were dropped before these
+	HeaderBusy          = "Callboard-Events-Busy"    // of an answer without events: another reader has some in hand
 )
 
 // WireEvent is an event in the bodies of the bus API.
@@ -105,7 +107,7 @@ func subscriptionPath(id, rest string) string {
 
 // Fetch implements Broker. It waits for events itself, for as long as the bus does.
 func (c *Client) Fetch(ctx context.Context, r Read) (Batch, error) {
-	header := http.Header{HeaderReader: {r.Reader}}
+	header := http.Header{HeaderReader: {r.Reader}, HeaderMost: {strconv.Itoa(r.Most)}}
 	if r.Handled > 0 {
 		header.Set(HeaderHandled, strconv.FormatInt(r.Handled, 10))
 	}
@@ -119,7 +121,11 @@ func (c *Client) Fetch(ctx context.Context, r Read) (Batch, error) {
 		if _, err := io.Copy(io.Discard, res.Body); err != nil {
 			return Batch{}, fmt.Errorf("wait for events: %w", err)
 		}
-		return Batch{Turn: uint64(time.Since(began))}, nil
+		b := Batch{Turn: uint64(time.Since(began))}
+		if res.Header.Get(HeaderBusy) != "" {
+			return b, ErrBusy
+		}
+		return b, nil
 	}
 	var body struct{ Events []WireEvent }
 	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
@@ -189,11 +195,13 @@ func (c *Client) send(ctx context.Context, method, path string, body any, header
 	}
 	var in io.Reader
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(body); err != nil {
 			return nil, err
 		}
-		in = bytes.NewReader(text)
+		in = &text
 	}
 	req, err := http.NewRequestWithContext(ctx, method, base+path, in)
 	if err != nil {
