@@ -1,0 +1,312 @@
+// Package query is the read path of the catalog: what the API asks of the entities
+// that are served (contract catalog.md, section 1).
+//
+// Entities pass through as the bytes that are stored; nothing here decodes them. Every
+// method takes an Auth, the outcome of asking who may see what, which is ANDed into
+// the condition of the read, so that lists, counts and single entities agree.
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/catalog/entity"
+	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/store"
+)
+
+const (
+	// DefaultLimit is the size of a page if the request has none.
+	DefaultLimit = 200
+	// MaxLimit bounds the size of a page.
+	MaxLimit = 10_000
+)
+
+// An Auth says which entities a caller may see. The zero value is all of them.
+type Auth struct {
+	Deny  bool              // none
+	Where *filter.Predicate // those for which it holds
+}
+
+// A Query answers reads. It is safe for concurrent use.
+type Query struct{ store *store.Store }
+
+// New returns the read path over a store.
+func New(st *store.Store) *Query { return &Query{st} }
+
+// lower is a condition as the index has it; nil and what always holds are nil.
+func lower(p *filter.Predicate) *filter.Predicate {
+	if p == nil || p.Everything() {
+		return nil
+	}
+	l := p.Lower()
+	return &l
+}
+
+func selection(where *filter.Predicate, a Auth) store.Selection {
+	return store.Selection{Where: lower(where), Auth: lower(a.Where)}
+}
+
+// unstorable texts name nothing: PostgreSQL has no text with a NUL byte, or that is not
+// UTF-8.
+func unstorable(s string) bool { return strings.Contains(s, "\x00") || !utf8.ValidString(s) }
+
+// ByRef returns an entity, or an apierr.NotFound.
+func (q *Query) ByRef(ctx context.Context, ref entity.Ref, a Auth) (json.RawMessage, error) {
+	missing := func() error { return apierr.NotFound.New("no entity %s", ref) }
+	if a.Deny || unstorable(ref.String()) {
+		return nil, missing()
+	}
+	e, err := q.store.FinalByRef(ctx, ref.String(), selection(nil, a))
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, missing()
+	}
+	return e, err
+}
+
+// ByUID returns an entity, or an apierr.NotFound.
+func (q *Query) ByUID(ctx context.Context, uid string, a Auth) (json.RawMessage, error) {
+	missing := func() error { return apierr.NotFound.New("no entity with the uid %s", uid) }
+	if a.Deny || unstorable(uid) {
+		return nil, missing()
+	}
+	e, err := q.store.FinalByUID(ctx, uid, selection(nil, a))
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, missing()
+	}
+	return e, err
+}
+
+// ByRefs returns the entities of refs in their order, nil for what is not there, what
+// where excludes, and what is no reference. References are taken in any case, and
+// without a namespace (contract catalog.md, 1.6.8, CB).
+func (q *Query) ByRefs(ctx context.Context, refs []string, where *filter.Predicate, a Auth) ([]json.RawMessage, error) {
+	out := make([]json.RawMessage, len(refs))
+	if a.Deny || len(refs) == 0 {
+		return out, nil
+	}
+	canonical := make([]string, len(refs))
+	var ask []string
+	for i, s := range refs {
+		if ref, err := entity.ParseRef(s); err == nil && !unstorable(s) {
+			canonical[i] = ref.String()
+			ask = append(ask, canonical[i])
+		}
+	}
+	slices.Sort(ask)
+	found, err := q.store.FinalsByRefs(ctx, slices.Compact(ask), selection(where, a))
+	if err != nil {
+		return nil, err
+	}
+	for i, ref := range canonical {
+		if ref != "" {
+			out[i] = found[ref]
+		}
+	}
+	return out, nil
+}
+
+// An Order is a field that results are ordered by, and the direction.
+type Order struct {
+	Field string
+	Desc  bool
+}
+
+func (o Order) store() store.Order {
+	return store.Order{Key: entity.SearchText(o.Field), Desc: o.Desc}
+}
+
+// A ListRequest is GET /entities.
+type ListRequest struct {
+	Where *filter.Predicate
+	Order []Order
+	// Limit and Offset make it a page; both nil is everything.
+	Limit, Offset *int
+	Auth          Auth
+}
+
+// List yields everything that a request without a page asks for, ordered by its first
+// order, where entities without a value are left out, or by uid. The bytes are valid
+// until the next step.
+func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		if r.Auth.Deny {
+			return
+		}
+		var order *store.Order
+		if len(r.Order) > 0 {
+			o := r.Order[0].store()
+			order = &o
+		}
+		for e, err := range q.store.StreamFinals(ctx, selection(r.Where, r.Auth), order) {
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// maxOrders bounds the joins of one page.
+const maxOrders = 8
+
+// ListPage returns a page of GET /entities, and whether there is more behind it. Here
+// entities without a value for an order come last.
+func (q *Query) ListPage(ctx context.Context, r ListRequest) (items []json.RawMessage, more bool, err error) {
+	if r.Auth.Deny {
+		return nil, false, nil
+	}
+	if len(r.Order) > maxOrders {
+		return nil, false, apierr.Input.New("at most %d orders can be given", maxOrders)
+	}
+	limit, offset := -1, 0
+	if r.Limit != nil {
+		limit = min(*r.Limit, MaxLimit)
+	}
+	if r.Offset != nil {
+		offset = *r.Offset
+	}
+	var orders []store.Order
+	for _, o := range r.Order {
+		orders = append(orders, o.store())
+	}
+	ask := limit
+	if limit >= 0 {
+		ask++
+	}
+	found, err := q.store.FinalsAt(ctx, selection(r.Where, r.Auth), orders, ask, offset)
+	if err != nil {
+		return nil, false, err
+	}
+	if limit >= 0 && len(found) > limit {
+		found, more = found[:limit], true
+	}
+	return raw(found), more, nil
+}
+
+func raw(list [][]byte) []json.RawMessage {
+	out := make([]json.RawMessage, len(list))
+	for i, b := range list {
+		out[i] = b
+	}
+	return out
+}
+
+// A FacetValue is a value of a facet, and how many entities have it.
+type FacetValue struct {
+	Value string `json:"value"`
+	Count int    `json:"count"`
+}
+
+// Facets counts the values of each facet, which the answer names as it was asked for.
+func (q *Query) Facets(ctx context.Context, facets []string, where *filter.Predicate, a Auth) (map[string][]FacetValue, error) {
+	out := make(map[string][]FacetValue, len(facets))
+	var keys []string
+	for _, f := range facets {
+		out[f] = []FacetValue{}
+		keys = append(keys, entity.SearchText(f))
+	}
+	if a.Deny {
+		return out, nil
+	}
+	found, err := q.store.Facets(ctx, keys, selection(where, a))
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range found {
+		for f := range out {
+			if entity.SearchText(f) == v.Key {
+				out[f] = append(out[f], FacetValue{v.Value, v.Count})
+			}
+		}
+	}
+	return out, nil
+}
+
+// An AncestryItem is an entity, and who emits it.
+type AncestryItem struct {
+	Entity  json.RawMessage `json:"entity"`
+	Parents []string        `json:"parentEntityRefs"`
+}
+
+// Ancestry returns an entity and what emits it, directly and through others, each once
+// and the nearest first. What the caller may not see is left out with everything that
+// is only reached through it; its reference stays among the parents. An apierr.NotFound
+// says that there is no such entity, an apierr.NotAllowed that the caller may not see it.
+func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root string, items []AncestryItem, err error) {
+	root = ref.String()
+	if a.Deny {
+		return "", nil, apierr.NotAllowed.New("")
+	}
+	if unstorable(root) {
+		return "", nil, apierr.NotFound.New("no entity %s", ref)
+	}
+	id, err := q.store.FinalID(ctx, root)
+	if errors.Is(err, db.ErrNoRows) {
+		return "", nil, apierr.NotFound.New("no entity %s", ref)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	sel := selection(nil, a)
+	first, err := q.store.FinalByRef(ctx, root, sel)
+	if errors.Is(err, db.ErrNoRows) {
+		return "", nil, apierr.NotAllowed.New("")
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	items = []AncestryItem{{Entity: first, Parents: []string{}}}
+	at := map[int64]int{id: 0} // row to item
+	for level := []int64{id}; len(level) > 0; {
+		emitters, err := q.store.Emitters(ctx, level, sel)
+		if err != nil {
+			return "", nil, err
+		}
+		level = nil
+		for _, e := range emitters {
+			child := &items[at[e.Child]]
+			child.Parents = append(child.Parents, e.Ref)
+			if _, seen := at[e.ID]; seen || e.Entity == nil {
+				continue
+			}
+			at[e.ID] = len(items)
+			items = append(items, AncestryItem{Entity: e.Entity, Parents: []string{}})
+			level = append(level, e.ID)
+		}
+	}
+	return root, items, nil
+}
+
+// FullText is a search in the values of fields; by default in the one that results are
+// ordered by, else in the uid.
+type FullText struct {
+	Term   string   `json:"term"`
+	Fields []string `json:"fields,omitempty"`
+}
+
+func (f *FullText) add(sel *store.Selection, order *Order) {
+	if f == nil {
+		return
+	}
+	sel.Text = entity.SearchText(strings.TrimSpace(f.Term))
+	if sel.Text == "" {
+		return
+	}
+	fields := f.Fields
+	if len(fields) == 0 {
+		fields = []string{"metadata.uid"}
+		if order != nil {
+			fields = []string{order.Field}
+		}
+	}
+	for _, field := range fields {
+		sel.TextKeys = append(sel.TextKeys, entity.SearchText(field))
+	}
+}

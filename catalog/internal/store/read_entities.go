@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/callboard-dev/callboard/backend/db"
+)
+
+var (
+	selectFinalByRef = db.Same(`SELECT entity FROM final_entities WHERE ref = $1`)
+	selectFinalByUID = db.Same(`SELECT entity FROM final_entities WHERE uid = $1`)
+)
+
+// An Order is a key that results are ordered by, in lower case.
+type Order struct {
+	Key  string
+	Desc bool
+}
+
+func (o Order) word() string {
+	if o.Desc {
+		return " DESC"
+	}
+	return " ASC"
+}
+
+// end is the aggregate that makes one value of several: the first in the order.
+func (o Order) end() string {
+	if o.Desc {
+		return "max"
+	}
+	return "min"
+}
+
+// FinalByRef returns an entity as it is served; db.ErrNoRows if there is none, or
+// if auth hides it.
+func (s *Store) FinalByRef(ctx context.Context, ref string, sel Selection) ([]byte, error) {
+	return s.final(ctx, selectFinalByRef, "ref", ref, sel)
+}
+
+// FinalByUID is FinalByRef by uid.
+func (s *Store) FinalByUID(ctx context.Context, uid string, sel Selection) ([]byte, error) {
+	return s.final(ctx, selectFinalByUID, "uid", uid, sel)
+}
+
+func (s *Store) final(ctx context.Context, plain db.SQL, column, value string, sel Selection) (out []byte, err error) {
+	if sel.Where == nil && sel.Auth == nil {
+		err = s.db.QueryRow(ctx, plain, value).Scan(&out)
+		return out, err
+	}
+	q, err := s.statement(ctx, sel, false)
+	if err != nil {
+		return nil, err
+	}
+	q.WriteString("SELECT e.entity FROM final_entities e WHERE e." + column + " = " + q.arg(value))
+	q.selection(sel)
+	err = s.db.QueryRow(ctx, q.sql(), q.args...).Scan(&out)
+	return out, err
+}
+
+func (s *Store) statement(ctx context.Context, sel Selection, scan bool, keys ...string) (*statement, error) {
+	ids, err := s.keyIDs(ctx, sel.keys(keys...))
+	if err != nil {
+		return nil, err
+	}
+	return &statement{keys: ids, scan: scan}, nil
+}
+
+// FinalsByRefs returns the entities of refs that there are, by ref.
+func (s *Store) FinalsByRefs(ctx context.Context, refs []string, sel Selection) (map[string][]byte, error) {
+	q, err := s.statement(ctx, sel, false)
+	if err != nil {
+		return nil, err
+	}
+	q.WriteString("SELECT e.ref, e.entity FROM final_entities e WHERE e.ref IN " + q.list(refs))
+	q.selection(sel)
+	out := make(map[string][]byte, len(refs))
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
+	err = each(rows, err, func(r db.Row) error {
+		var ref string
+		var entity []byte
+		err := r.Scan(&ref, &entity)
+		out[ref] = entity
+		return err
+	})
+	return out, err
+}
+
+// StreamFinals yields all entities of a selection: by uid, or by the first value of
+// order, where entities without one are left out. A connection is held meanwhile.
+func (s *Store) StreamFinals(ctx context.Context, sel Selection, order *Order) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var key []string
+		if order != nil {
+			key = []string{order.Key}
+		}
+		q, err := s.statement(ctx, sel, true, key...)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		q.WriteString("SELECT e.entity FROM final_entities e")
+		if order != nil {
+			q.WriteString(" JOIN (SELECT entity_id, " + order.end() + "(value) AS value FROM search WHERE key_id = " + q.arg(q.keys[order.Key]) +
+				" AND value IS NOT NULL GROUP BY entity_id) o ON o.entity_id = e.id")
+		}
+		q.WriteString(" WHERE 1 = 1")
+		q.selection(sel)
+		if order != nil {
+			q.WriteString(" ORDER BY o.value" + order.word() + ", e.uid" + order.word())
+		} else {
+			q.WriteString(" ORDER BY e.uid")
+		}
+		rows, err := s.db.Query(ctx, q.sql(), q.args...)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer rows.Close()
+		var entity []byte
+		for rows.Next() {
+			if err := rows.Scan(&entity); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(entity, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// FinalsAt returns the entities from offset on, limit of them at most; a negative
+// limit is none. They are ordered by the keys, those without a value last, and then
+// by uid; without a key by ref.
+func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, limit, offset int) (out [][]byte, err error) {
+	var keys []string
+	for _, o := range orders {
+		keys = append(keys, o.Key)
+	}
+	q, err := s.statement(ctx, sel, true, keys...)
+	if err != nil {
+		return nil, err
+	}
+	q.WriteString("SELECT e.entity FROM final_entities e")
+	var by []string
+	for i, o := range orders {
+		alias := "o" + string(rune('a'+i))
+		q.WriteString(" LEFT JOIN (SELECT entity_id, " + o.end() + "(value) AS value FROM search WHERE key_id = " + q.arg(q.keys[o.Key]) +
+			" AND value IS NOT NULL GROUP BY entity_id) " + alias + " ON " + alias + ".entity_id = e.id")
+		by = append(by, "("+alias+".value IS NULL)", alias+".value"+o.word())
+	}
+	if len(orders) == 0 {
+		by = []string{"e.ref"}
+	} else {
+		by = append(by, "e.uid")
+	}
+	q.WriteString(" WHERE 1 = 1")
+	q.selection(sel)
+	q.WriteString(" ORDER BY " + strings.Join(by, ", "))
+	if limit < 0 {
+		limit = 1 << 30
+	}
+	q.WriteString(" LIMIT " + q.arg(limit) + " OFFSET " + q.arg(offset))
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
+	err = each(rows, err, func(r db.Row) error {
+		var entity []byte
+		err := r.Scan(&entity)
+		out = append(out, entity)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/catalog/internal/filter"
+)
+
+// A Selection says which served entities a read is about. The zero value is all.
+type Selection struct {
+	// Where is a condition in lower case (filter.Predicate.Lower); nil is none.
+	Where *filter.Predicate
+	// Auth is what the caller may see, ANDed with Where; nil is everything.
+	Auth *filter.Predicate
+	// Text, lower case, is contained in a value of one of TextKeys; empty is no text search.
+	Text     string
+	TextKeys []string
+}
+
+// keys lists the index keys that a selection speaks of.
+func (s Selection) keys(more ...string) []string {
+	out := append([]string(nil), more...)
+	var walk func(p filter.Predicate)
+	walk = func(p filter.Predicate) {
+		switch p.Op {
+		case filter.Exists, filter.In, filter.Prefix:
+			out = append(out, p.Key)
+		}
+		for _, q := range p.Of {
+			walk(q)
+		}
+	}
+	for _, p := range []*filter.Predicate{s.Where, s.Auth} {
+		if p != nil {
+			walk(*p)
+		}
+	}
+	if s.Text != "" {
+		out = append(out, s.TextKeys...)
+	}
+	return out
+}
+
+// keyIDs looks keys up without making new ones: a key that no entity has is absent.
+func (s *Store) keyIDs(ctx context.Context, keys []string) (map[string]int32, error) {
+	out := make(map[string]int32, len(keys))
+	var missing []string
+	s.keysMu.RLock()
+	for _, key := range keys {
+		if id, ok := s.keys[key]; ok {
+			out[key] = id
+		} else {
+			missing = append(missing, key)
+		}
+	}
+	s.keysMu.RUnlock()
+	if len(missing) == 0 {
+		return out, nil
+	}
+	found := map[string]int32{}
+	rows, err := s.db.Query(ctx, selectSearchKeys, missing)
+	err = each(rows, err, func(r db.Row) error {
+		var id int32
+		var key string
+		err := r.Scan(&id, &key)
+		found[key] = id
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.keysMu.Lock()
+	defer s.keysMu.Unlock()
+	for key, id := range found {
+		out[key] = id
+		if len(s.keys) < maxKnownKeys {
+			s.keys[key] = id
+		}
+	}
+	return out, nil
+}
+
+// A statement is SQL that is put together at run time, alike in both dialects.
+type statement struct {
+	strings.Builder
+	args []any
+	keys map[string]int32
+	// scan makes conditions sets of ids, for statements that read all that match;
+	// without it they are looked up entity by entity, for those that stop early.
+	scan bool
+}
+
+// arg adds an argument and returns its placeholder.
+func (q *statement) arg(v any) string {
+	q.args = append(q.args, v)
+	return "$" + strconv.Itoa(len(q.args))
+}
+
+// list adds a list argument, for IN.
+func (q *statement) list(v any) string { return "(" + q.arg(v) + "...)" }
+
+func (q *statement) sql() db.SQL { return db.List(q.String()) }
+
+// selection writes the conditions on final_entities e, each after AND.
+func (q *statement) selection(s Selection) {
+	for _, p := range []*filter.Predicate{s.Where, s.Auth} {
+		if p != nil && !p.Everything() {
+			q.WriteString(" AND ")
+			q.predicate(*p)
+		}
+	}
+	if s.Text == "" {
+		return
+	}
+	var ids []int32
+	for _, key := range s.TextKeys {
+		if id, ok := q.keys[key]; ok {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		q.WriteString(" AND 1 = 0")
+		return
+	}
+	q.WriteString(" AND ")
+	q.rows("key_id IN " + q.list(ids) + " AND value LIKE " + q.arg("%"+likeEscape.Replace(s.Text)+"%") + ` ESCAPE '\'`)
+}
+
+var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// rows says that the entity has an index row for which cond holds.
+func (q *statement) rows(cond string) {
+	if q.scan {
+		q.WriteString("e.id IN (SELECT entity_id FROM search WHERE " + cond + ")")
+		return
+	}
+	q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = e.id AND " + cond + ")")
+}
+
+// last is after every character that can follow a prefix, in byte order.
+const last = "\U0010FFFF"
+
+func (q *statement) predicate(p filter.Predicate) {
+	switch p.Op {
+	case filter.All:
+		q.join(p.Of, " AND ", "1 = 1")
+		return
+	case filter.Any:
+		q.join(p.Of, " OR ", "1 = 0")
+		return
+	case filter.Not:
+		q.WriteString("NOT (")
+		q.predicate(p.Of[0])
+		q.WriteString(")")
+		return
+	}
+	id, known := q.keys[p.Key]
+	if !known || p.Op == filter.In && len(p.Values) == 0 {
+		q.WriteString("1 = 0")
+		return
+	}
+	cond := "key_id = " + q.arg(id)
+	switch {
+	case p.Op == filter.In && len(p.Values) == 1:
+		cond += " AND value = " + q.arg(p.Values[0])
+	case p.Op == filter.In:
+		cond += " AND value IN " + q.list(p.Values)
+	case p.Op == filter.Prefix:
+		cond += " AND value >= " + q.arg(p.Values[0]) + " AND value < " + q.arg(p.Values[0]+last)
+	}
+	q.rows(cond)
+}
+
+func (q *statement) join(of []filter.Predicate, op, empty string) {
+	if len(of) == 0 {
+		q.WriteString(empty)
+		return
+	}
+	q.WriteString("(")
+	for i, p := range of {
+		if i > 0 {
+			q.WriteString(op)
+		}
+		q.predicate(p)
+	}
+	q.WriteString(")")
+}
