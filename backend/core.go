@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -26,6 +27,7 @@ import (
 // for each time a graph is built, and opened when the backend starts.
 type core struct {
 	settings settings
+	features []*feature
 	cfg      *config.Config
 	watcher  *config.Watcher
 	env      Environment
@@ -82,7 +84,7 @@ const stopTimeout = 30 * time.Second
 func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 	var found problems
 	s := b.settings
-	c := &core{settings: s, cfg: s.config, env: environment(s), startTimeout: s.startTimeout, stopTimeout: stopTimeout}
+	c := &core{settings: s, features: b.list(), cfg: s.config, env: environment(s), startTimeout: s.startTimeout, stopTimeout: stopTimeout}
 	if c.cfg == nil {
 		var err error
 		c.cfg, err = config.Load(ctx, config.Sources{Files: s.files})
@@ -207,12 +209,15 @@ func isTerminal(w any) bool {
 // reset makes the parts that a graph fills.
 func (c *core) reset() error {
 	var errs []error
+	var closers []io.Closer // of rate limit stores
 	p := parts{gates: map[PluginID]*gate{}, backgrounds: map[PluginID]*Background{}, mu: new(sync.Mutex)}
 	var err error
 	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log)); err != nil {
 		errs = append(errs, err)
 	}
-	if p.server, err = rootserver.New(c.sections.Server, rootserver.Options{Log: c.log, Stacks: c.env == DevelopmentEnvironment}); err != nil {
+	if p.server, err = rootserver.New(c.sections.Server, rootserver.Options{
+		Log: c.log, Stacks: c.env == DevelopmentEnvironment, RateStores: c.rateStores(&closers),
+	}); err != nil {
 		errs = append(errs, err)
 	}
 	p.discovery = &discovery{
@@ -237,7 +242,7 @@ func (c *core) reset() error {
 	if p.auth, err = newAuthenticator(c, p.discovery); err != nil {
 		errs = append(errs, err)
 	}
-	if p.shared, err = c.newShared(p); err != nil {
+	if p.shared, err = c.newShared(p, closers); err != nil {
 		errs = append(errs, err)
 	}
 	c.parts = p

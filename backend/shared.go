@@ -2,33 +2,43 @@ package backend
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 
 	"go.uber.org/fx"
 
+	"github.com/callboard-dev/callboard/backend/internal/cache"
 	"github.com/callboard-dev/callboard/backend/internal/events"
 )
 
 // sharedSections is the configuration of events, caches and actions.
 type sharedSections struct {
 	Events events.Config
+	Cache  cache.Config
 }
 
 func (s *sharedSections) decode(decode func(path string, out any)) {
 	decode("events", &s.Events)
+	decode("backend.cache", &s.Cache)
 }
 
 // sharedServices are those services of a process of which each plugin sees its own part.
 type sharedServices struct {
 	events    *events.Hub
 	transport *http.Transport // to plugins in other processes
+	caches    *caches
+	closers   []io.Closer // of what is not closed elsewhere
 }
 
-func (c *core) newShared(p parts) (*sharedServices, error) {
-	s := &sharedServices{}
+func (c *core) newShared(p parts, closers []io.Closer) (*sharedServices, error) {
+	s := &sharedServices{closers: closers}
 	s.events, s.transport = c.newEvents(p)
-	return s, nil
+	var err error
+	if s.caches, err = c.newCaches(); err == nil {
+		s.closers = append(s.closers, s.caches.store)
+	}
+	return s, err
 }
 
 // close is called when no plugin runs any more.
@@ -37,12 +47,17 @@ func (s *sharedServices) close() error {
 		return nil
 	}
 	s.transport.CloseIdleConnections()
-	return errors.Join()
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // sharedServices are the parts that a plugin sees.
 func (c *core) sharedServices(id PluginID) fx.Option {
 	opts := []fx.Option{fx.Provide(
+		func(log *slog.Logger) Cache { return c.shared.caches.plugin(id, log) },
 		func(log *slog.Logger) Events { return pluginEvents{c.shared.events.Service(string(id), log)} },
 		fx.Private,
 	)}
