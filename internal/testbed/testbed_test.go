@@ -18,7 +18,8 @@ func TestSelectTakesNamesAndGroups(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{words: nil, want: "postgres-15 postgres-16"},
+		{words: nil, want: "postgres-15 postgres-16 redis"},
+		{words: []string{"redis"}, want: "redis"},
 		{words: []string{"postgres"}, want: "postgres-15 postgres-16"},
 		{words: []string{"postgres-17"}, want: "postgres-17"},
 		{words: []string{"postgres", "postgres-18"}, want: "postgres-15 postgres-16 postgres-18"},
@@ -153,7 +154,7 @@ func TestInstallSaysWhyItCannot(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = Install(t.Context(), &log, tools...)
-	if err == nil || !strings.Contains(err.Error(), "postgres-18: Debian package postgresql-18") || !strings.Contains(err.Error(), "no npm here") {
+	if err == nil || !strings.Contains(err.Error(), "postgres-18: the Debian package postgresql-18") || !strings.Contains(err.Error(), "no npm here") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -16,6 +16,22 @@ func Tools() []Tool {
 		postgres("16", true, embeddedPostgres("16.14.0-beta.17", "dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551")),
 		postgres("17", false, embeddedPostgres("17.10.0-beta.17", "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b")),
 		postgres("18", false, embeddedPostgres("18.4.0-beta.17", "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2")),
+		redis(),
+	}
+}
+
+// redis is the row of redis-server, in whatever version Debian has.
+func redis() Tool {
+	return Tool{
+		Name: "redis", Group: "redis", Default: true, Debian: "redis-server",
+		Installed: func() (string, bool) {
+			path, err := exec.LookPath("redis-server")
+			return filepath.Dir(path), err == nil
+		},
+		Check: func(dir string) error {
+			_, err := exec.LookPath(filepath.Join(dir, "redis-server"))
+			return err
+		},
 	}
 }
 

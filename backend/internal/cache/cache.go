@@ -25,7 +25,9 @@ type Store interface {
 
 // Namespaced is a Store that separates plugins in its own way. Others get the keys
 // "<plugin>:<key>".
-type Namespaced interface{ Key(plugin, key string) string }
+type Namespaced interface {
+	Key(plugin, key string) string
+}
 
 // Cache is the cache of one plugin.
 type Cache struct {

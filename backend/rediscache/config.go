@@ -1,0 +1,155 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/config"
+)
+
+// Config is what is read here of backend.cache.
+type Config struct {
+	Store      string     `config:"store"`
+	Connection Connection `config:"connection"`
+	Redis      struct {
+		Client  Client  `config:"client"`
+		Cluster Cluster `config:"cluster"`
+	} `config:"redis"`
+	Valkey struct {
+		Client  ValkeyClient `config:"client"`
+		Cluster Cluster      `config:"cluster"`
+	} `config:"valkey"`
+}
+
+// Client is backend.cache.redis.client.
+type Client struct {
+	Namespace          string `config:"namespace" doc:"what the keys of all plugins begin with"`
+	KeyPrefixSeparator string `config:"keyPrefixSeparator" doc:"what separates the parts of a key"`
+	UseUnlink          bool   `config:"useUnlink" doc:"delete with UNLINK, which frees memory in the background, instead of DEL"`
+}
+
+// ValkeyClient is backend.cache.valkey.client.
+type ValkeyClient struct {
+	KeyPrefix string `config:"keyPrefix" doc:"what the keys of all plugins begin with"`
+}
+
+// Cluster says that the server is a cluster, and how to reach it.
+type Cluster struct {
+	RootNodes []Node `config:"rootNodes" doc:"some nodes of the cluster, which know the others"`
+	Defaults  struct {
+		Username string        `config:"username"`
+		Password config.Secret `config:"password"`
+	} `config:"defaults" doc:"what holds for nodes whose URL does not say it"`
+	UseReplicas            bool `config:"useReplicas" doc:"read from replicas too"`
+	MaxCommandRedirections int  `config:"maxCommandRedirections" doc:"how often a command may be sent on to another node"`
+}
+
+// Node is one node of a cluster.
+type Node struct {
+	URL config.Secret `config:"url,required"`
+}
+
+// Connection is the URL of a server; it may hold a password.
+type Connection struct{ URL config.Secret }
+
+// UnmarshalConfig accepts text, and an object with the key url.
+func (c *Connection) UnmarshalConfig(cfg *config.Config) error {
+	if _, ok := cfg.Value("").(string); ok {
+		return cfg.Decode("", &c.URL)
+	}
+	var v struct {
+		URL config.Secret `config:"url,required"`
+	}
+	if err := cfg.Decode("", &v); err != nil {
+		return err
+	}
+	c.URL = v.URL
+	return nil
+}
+
+// openCache opens the store that backend.cache describes. Nothing connects yet.
+func openCache(cfg *config.Config, _ *slog.Logger) (backend.CacheStore, error) {
+	var c Config
+	c.Redis.Client = Client{KeyPrefixSeparator: ":", UseUnlink: true}
+	if err := cfg.Decode("", &c); err != nil {
+		return nil, err
+	}
+	s := &Store{separator: c.Redis.Client.KeyPrefixSeparator, unlink: c.Redis.Client.UseUnlink}
+	cluster := c.Redis.Cluster
+	if s.prefix = c.Redis.Client.Namespace; s.prefix != "" {
+		s.prefix += s.separator
+	}
+	if c.Store == "valkey" {
+		s.prefix, s.separator, s.unlink, cluster = c.Valkey.Client.KeyPrefix, ":", true, c.Valkey.Cluster
+	}
+	var err error
+	s.client, err = connect(c.Connection.URL, cluster)
+	if err != nil {
+		return nil, fmt.Errorf("backend.cache: %w", err)
+	}
+	return s, nil
+}
+
+// retries is how often a command or a connection is tried again: whoever has no cache
+// asks the source, which is better than to wait.
+const retries = 1
+
+// silence turns off the log that go-redis has of its own, for all of a process, on
+// standard error. What goes wrong comes back as an error, and is logged once.
+var silence = sync.OnceFunc(func() { redis.SetLogger(noLog{}) })
+
+type noLog struct{}
+
+// Printf implements go-redis' logger.
+func (noLog) Printf(context.Context, string, ...any) {}
+
+// connect returns a client, which connects when it is used.
+func connect(url config.Secret, cluster Cluster) (redis.UniversalClient, error) {
+	silence()
+	if len(cluster.RootNodes) == 0 {
+		if url.IsZero() {
+			return nil, errors.New("connection: required key is missing")
+		}
+		o, err := parse(url)
+		if err != nil {
+			return nil, fmt.Errorf("connection: %w", err)
+		}
+		o.MaxRetries, o.DialerRetries = retries, retries
+		return redis.NewClient(o), nil
+	}
+	out := &redis.ClusterOptions{
+		Username: cluster.Defaults.Username, Password: cluster.Defaults.Password.Reveal(),
+		ReadOnly: cluster.UseReplicas, MaxRedirects: cluster.MaxCommandRedirections,
+		DialerRetries: retries,
+	}
+	for i, n := range cluster.RootNodes {
+		o, err := parse(n.URL)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.rootNodes[%d].url: %w", i, err)
+		}
+		out.Addrs = append(out.Addrs, o.Addr)
+		if o.Username != "" || o.Password != "" {
+			out.Username, out.Password = o.Username, o.Password
+		}
+		if o.TLSConfig != nil {
+			out.TLSConfig = o.TLSConfig
+		}
+	}
+	return redis.NewClusterClient(out), nil
+}
+
+// parse reads redis://user:password@host:port/database, or rediss:// for TLS. Its error
+// does not repeat the URL, which may hold a password.
+func parse(url config.Secret) (*redis.Options, error) {
+	o, err := redis.ParseURL(url.Reveal())
+	if err != nil {
+		return nil, errors.New("expected a URL such as redis://user:password@host:6379, or rediss:// for TLS")
+	}
+	return o, nil
+}
