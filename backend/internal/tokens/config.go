@@ -19,6 +19,7 @@ import (
 type Config struct {
 	DangerouslyDisableDefaultAuthPolicy bool             `config:"dangerouslyDisableDefaultAuthPolicy" doc:"let everybody use the API; for trials only"`
 	ExternalAccess                      []ExternalAccess `config:"externalAccess" doc:"tokens of programs outside of this system"`
+	PluginKeyStore                      KeyStoreConfig   `config:"pluginKeyStore" doc:"where the keys are that plugins sign with"`
 	Keys                                []OldKey         `config:"keys" doc:"shared secrets in their oldest form" deprecated:"use backend.auth.externalAccess with type legacy"`
 }
 

@@ -26,6 +26,7 @@ type PublicKey struct {
 	ID        string // the kid
 	Algorithm string // such as ES256; a token that names another one is not valid
 	Key       crypto.PublicKey
+	Use       string // "sig" for keys that are listed with their use, else empty
 }
 
 // A SigningKey signs tokens. Its algorithm is ES256.
@@ -171,7 +172,7 @@ func KeySet(keys KeyStore) httpx.HandlerFunc {
 			Keys []jose.JSONWebKey `json:"keys"`
 		}{Keys: []jose.JSONWebKey{}}
 		for _, k := range list {
-			set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: k.Algorithm})
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: k.Algorithm, Use: k.Use})
 		}
 		return httpx.JSON(w, http.StatusOK, set)
 	}

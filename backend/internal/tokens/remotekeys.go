@@ -29,8 +29,16 @@ const (
 
 // RemoteKeys finds keys in the JSON Web Key Set that an issuer serves over HTTP.
 type RemoteKeys struct {
+	knownKeys
+
 	url    func() (string, error)
 	client *http.Client
+}
+
+// knownKeys remembers the keys of an issuer, wherever fetch finds them, within the bounds
+// above.
+type knownKeys struct {
+	fetch  func(ctx context.Context) (map[string]PublicKey, error)
 	now    func() time.Time
 	flight singleflight.Group
 
@@ -55,11 +63,13 @@ func NewRemoteKeys(url func() (string, error), client *http.Client, now func() t
 	if now == nil {
 		now = time.Now
 	}
-	return &RemoteKeys{url: url, client: client, now: now, unknown: map[string]time.Time{}}
+	k := &RemoteKeys{url: url, client: client, knownKeys: knownKeys{now: now, unknown: map[string]time.Time{}}}
+	k.fetch = k.download
+	return k
 }
 
 // PublicKey implements Keys.
-func (k *RemoteKeys) PublicKey(ctx context.Context, id string) (PublicKey, error) {
+func (k *knownKeys) PublicKey(ctx context.Context, id string) (PublicKey, error) {
 	key, seen, load, err := k.look(id)
 	if !load {
 		return key, err
@@ -90,7 +100,7 @@ func (k *RemoteKeys) PublicKey(ctx context.Context, id string) (PublicKey, error
 
 // look answers from what is known, or says that the set must be loaded, and which
 // load it has seen the result of.
-func (k *RemoteKeys) look(id string) (key PublicKey, seen int, load bool, err error) {
+func (k *knownKeys) look(id string) (key PublicKey, seen int, load bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
@@ -117,7 +127,7 @@ func (k *RemoteKeys) look(id string) (key PublicKey, seen int, load bool, err er
 }
 
 // spend takes one forced reload from the budget, if there is one.
-func (k *RemoteKeys) spend(now time.Time) bool {
+func (k *knownKeys) spend(now time.Time) bool {
 	for len(k.forced) > 0 && !now.Before(k.forced[0].Add(remoteBudgetPer)) {
 		k.forced = k.forced[1:]
 	}
@@ -129,7 +139,7 @@ func (k *RemoteKeys) spend(now time.Time) bool {
 }
 
 // load fetches the set, unless that has happened since the caller looked.
-func (k *RemoteKeys) load(ctx context.Context, seen int) error {
+func (k *knownKeys) load(ctx context.Context, seen int) error {
 	k.mu.Lock()
 	done, broken := k.loads != seen, k.broken
 	k.mu.Unlock()
@@ -148,8 +158,8 @@ func (k *RemoteKeys) load(ctx context.Context, seen int) error {
 	return nil
 }
 
-// fetch loads the set from the issuer.
-func (k *RemoteKeys) fetch(ctx context.Context) (map[string]PublicKey, error) {
+// download loads the set from the issuer.
+func (k *RemoteKeys) download(ctx context.Context) (map[string]PublicKey, error) {
 	url, err := k.url()
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func (p *RemotePlugins) Keys(plugin string) (Keys, error) {
 	return k, nil
 }
 
-func (k *RemoteKeys) everLoaded() bool {
+func (k *knownKeys) everLoaded() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return !k.loaded.IsZero()
