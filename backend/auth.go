@@ -11,9 +11,6 @@ import (
 	"github.com/callboard-dev/callboard/backend/internal/tokens"
 )
 
-// userTokenLife is how long user tokens are valid, and their keys sign.
-const userTokenLife = time.Hour
-
 // UserTokens issues the tokens of users who have signed in. It is injected into the
 // plugin auth and its modules only: nobody else may say who somebody is.
 type UserTokens interface {
@@ -28,7 +25,8 @@ type UserTokens interface {
 type authenticator struct {
 	checker   *tokens.Checker
 	users     *tokens.UserIssuer
-	userKeys  *tokens.MemoryKeys
+	userKeys  tokens.KeyStore
+	stores    *keyStores
 	discovery *discovery
 	appURL    string
 	open      bool // the default auth policy is disabled
@@ -43,7 +41,7 @@ type authenticator struct {
 // pluginAuth is the Auth of one plugin, and what guards its routes.
 type pluginAuth struct {
 	id      PluginID
-	keys    *tokens.MemoryKeys
+	keys    tokens.KeyStore
 	issuer  *tokens.PluginIssuer
 	barrier *tokens.Barrier
 	serve   func(http.ResponseWriter, *http.Request) bool
@@ -54,16 +52,17 @@ var (
 	_ UserTokens = (*authenticator)(nil)
 )
 
-func newAuthenticator(c *core, d *discovery) (*authenticator, error) {
+func newAuthenticator(c *core, d *discovery, stores *keyStores, remote *http.Client) (*authenticator, error) {
 	issuer, err := d.ExternalBaseURL("auth")
 	if err != nil {
 		return nil, err
 	}
 	appURL, _, _ := c.cfg.String("app.baseUrl")
-	keys := tokens.NewMemoryKeys(userTokenLife, nil)
+	keys := stores.users()
 	a := &authenticator{
 		users:     &tokens.UserIssuer{Issuer: issuer, Keys: keys, Life: userTokenLife},
 		userKeys:  keys,
+		stores:    stores,
 		discovery: d,
 		appURL:    appURL,
 		open:      c.sections.Auth.DangerouslyDisableDefaultAuthPolicy,
@@ -73,22 +72,30 @@ func newAuthenticator(c *core, d *discovery) (*authenticator, error) {
 	a.remote = tokens.NewRemotePlugins(func(plugin string) (string, error) {
 		base, err := d.BaseURL(plugin)
 		return base + "/.backstage/auth/v1/jwks.json", err
-	}, nil, nil)
+	}, remote, nil)
 	a.checker = tokens.NewChecker(tokens.Options{
-		Config: c.sections.Auth, Issuer: issuer, UserKeys: a.keysOfUsers(), PluginKeys: a.keysOf, Log: c.log,
+		Config: c.sections.Auth, Issuer: issuer, UserKeys: a.keysOfUsers(remote), PluginKeys: a.keysOf, Client: remote, Log: c.log,
 	})
 	return a, nil
 }
 
 // keysOfUsers are those of this process, or of the one that runs the auth plugin.
-func (a *authenticator) keysOfUsers() tokens.Keys {
+func (a *authenticator) keysOfUsers(remote *http.Client) tokens.Keys {
 	if a.discovery.local("auth") {
-		return a.userKeys
+		return localUserKeys{a}
 	}
 	return tokens.NewRemoteKeys(func() (string, error) {
 		base, err := a.discovery.BaseURL("auth")
 		return base + "/.well-known/jwks.json", err
-	}, nil, nil)
+	}, remote, nil)
+}
+
+// installed reports whether the plugin is part of this process.
+func (a *authenticator) installed(id PluginID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.plugins[id]
+	return ok
 }
 
 // keysOf finds the keys of a plugin here, or where discovery says that it runs.
@@ -111,7 +118,7 @@ func (a *authenticator) plugin(id PluginID) *pluginAuth {
 	if p, ok := a.plugins[id]; ok {
 		return p
 	}
-	keys := tokens.NewMemoryKeys(time.Hour, nil)
+	keys := a.stores.plugin(id)
 	p := &pluginAuth{
 		id:      id,
 		keys:    keys,

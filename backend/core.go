@@ -19,7 +19,6 @@ import (
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/logging"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
-	"github.com/callboard-dev/callboard/backend/internal/tokens"
 	"github.com/callboard-dev/callboard/backend/scm"
 )
 
@@ -54,6 +53,7 @@ type parts struct {
 	discovery    *discovery
 	integrations *scm.Integrations
 	reader       *scm.Mux
+	clients      *processClients
 	auth         *authenticator
 	landing      *landing
 	shared       *sharedServices
@@ -70,7 +70,7 @@ type coreSections struct {
 	Discovery discoveryConfig
 	SCM       scm.Config
 	Reading   scm.ReadingConfig
-	Auth      tokens.Config
+	authSections
 	sharedSections
 	// WorkingDirectory is where trees are unpacked while they are read.
 	WorkingDirectory string
@@ -136,7 +136,7 @@ func (c *core) readSections(found *problems) {
 	decode("backend", &s.Server)
 	decode("backend.logger", &s.Logger)
 	decode("discovery", &s.Discovery)
-	decode("backend.auth", &s.Auth)
+	s.authSections.decode(decode)
 	decode("backend.workingDirectory", &s.WorkingDirectory)
 	s.sharedSections.decode(decode)
 	var err error
@@ -235,11 +235,15 @@ func (c *core) reset() error {
 	}); err != nil {
 		errs = append(errs, err)
 	}
+	p.clients = newProcessClients()
+	if p.server != nil {
+		p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
+	}
 	p.landing = &landing{c: c}
 	if p.server != nil {
 		p.server.SetIndex(p.landing)
 	}
-	if p.auth, err = newAuthenticator(c, p.discovery); err != nil {
+	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db), p.clients.http); err != nil {
 		errs = append(errs, err)
 	}
 	if p.shared, err = c.newShared(p, closers); err != nil {
@@ -250,11 +254,14 @@ func (c *core) reset() error {
 }
 
 // rootServices is what features see everywhere.
-func (c *core) rootServices() fx.Option {
+func (c *core) rootServices(comp *composition) fx.Option {
 	return fx.Options(
 		fx.Supply(c.cfg, c.watcher, c.log, c.env, c.integrations),
 		fx.Provide(
 			func() Discovery { return c.discovery },
+			func() InstanceMetadata { return comp.instance() },
+			func(d Discovery) SystemMetadata { return system{comp.instance(), c.sections.Discovery.Endpoints, d} },
+			func(d Discovery) UserInfo { return newUserInfo(c.clients, d) },
 			func() scm.Reader { return c.reader },
 		),
 	)
@@ -268,6 +275,9 @@ func (c *core) open(ctx context.Context) error {
 	c.log.Info("database", "where", c.db.Summary())
 	if c.sections.Auth.DangerouslyDisableDefaultAuthPolicy {
 		c.log.Warn("backend.auth.dangerouslyDisableDefaultAuthPolicy is set: everybody who reaches this backend may use its API")
+	}
+	if err := c.auth.stores.load(c.auth.installed("auth")); err != nil {
+		return err
 	}
 	if err := c.server.Start(ctx); err != nil {
 		return err
@@ -340,6 +350,7 @@ func (c *core) shut(context.Context) error {
 		c.stopWatching()
 		c.watching.Wait()
 	}
+	c.clients.close()
 	return errors.Join(err, c.shared.close(), c.db.Close())
 }
 

@@ -124,6 +124,14 @@ func (d *discovery) resolve(target string) (string, error) {
 	return strings.TrimSuffix(u.String(), "/"), nil
 }
 
+// own reports whether base is where this process itself answers for a plugin.
+func (d *discovery) own(base string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	id, ok := strings.CutPrefix(base, d.internal+"/api/")
+	return ok && id != "" && !strings.Contains(id, "/")
+}
+
 // local reports whether this process answers for plugin.
 func (d *discovery) local(plugin string) bool {
 	e := d.endpoint(plugin)

@@ -22,7 +22,7 @@ import (
 //	   └─ plugin              replacements of NewPluginService, extension points, its own options
 //	      └─ plugin/module    the module's options
 func (c *core) graph(comp *composition, hooks *hooks) fx.Option {
-	opts := []fx.Option{c.rootServices()}
+	opts := []fx.Option{c.rootServices(comp)}
 	for _, f := range comp.services {
 		opts = append(opts, f.opts...)
 	}
@@ -33,7 +33,7 @@ func (c *core) graph(comp *composition, hooks *hooks) fx.Option {
 }
 
 func (c *core) pluginScope(comp *composition, g *pluginGroup, hooks *hooks) fx.Option {
-	inner := []fx.Option{}
+	inner := []fx.Option{c.derivedServices(g.id())}
 	for _, chain := range comp.replacements {
 		inner = append(inner, chain[0].decorate(chain))
 	}

@@ -1,0 +1,95 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/internal/tokens"
+)
+
+const (
+	// userTokenLife is how long user tokens are valid, and their keys sign.
+	userTokenLife = time.Hour
+	// pluginKeyLife is how long the keys of plugins sign; they are listed for three times that.
+	pluginKeyLife = time.Hour
+)
+
+// authSections is what the keys of this process are configured with.
+type authSections struct {
+	Auth     tokens.Config             // backend.auth
+	UserKeys tokens.UserKeyStoreConfig // auth.keyStore
+}
+
+func (s *authSections) decode(decode func(path string, out any)) {
+	decode("backend.auth", &s.Auth)
+	decode("auth.keyStore", &s.UserKeys)
+}
+
+// keyStores makes the key stores of a process. Stores do no I/O until they are used.
+type keyStores struct {
+	sections authSections
+	db       *db.Manager
+	files    *tokens.FileKeys // backend.auth.pluginKeyStore of type static
+	userFile *tokens.FileKeys // auth.keyStore of provider static
+}
+
+func newKeyStores(s authSections, m *db.Manager) *keyStores {
+	k := &keyStores{sections: s, db: m}
+	if s.Auth.PluginKeyStore.Type == "static" {
+		k.files = tokens.NewFileKeys(s.Auth.PluginKeyStore.Static)
+	}
+	if s.UserKeys.Provider == "static" {
+		k.userFile = tokens.NewFileKeys(s.UserKeys.Static)
+	}
+	return k
+}
+
+// plugin is the store of a plugin's keys: in its database, or the files that all share.
+func (k *keyStores) plugin(id PluginID) tokens.KeyStore {
+	if k.files != nil {
+		return k.files
+	}
+	return tokens.NewStoredKeys(k.db.Plugin(string(id)).DB(), tokens.PluginKeyTable(), pluginKeyLife, nil)
+}
+
+// users is the store of the keys that user tokens are signed with.
+func (k *keyStores) users() tokens.KeyStore {
+	switch {
+	case k.userFile != nil:
+		return k.userFile
+	case k.sections.UserKeys.Provider == "memory" || k.db == nil:
+		return tokens.NewMemoryKeys(userTokenLife, nil)
+	}
+	return tokens.NewStoredKeys(k.db.Plugin("auth").DB(), tokens.UserKeyTable(), userTokenLife, nil)
+}
+
+// load reads the key files, so that a wrong one is a boot error. Those of user tokens
+// count only where the auth plugin runs.
+func (k *keyStores) load(users bool) error {
+	if k.files != nil {
+		if err := k.files.Load(); err != nil {
+			return fmt.Errorf("backend.auth.pluginKeyStore.static: %w", err)
+		}
+	}
+	if k.userFile != nil && users {
+		if err := k.userFile.Load(); err != nil {
+			return fmt.Errorf("auth.keyStore.static: %w", err)
+		}
+	}
+	return nil
+}
+
+// localUserKeys are the keys of user tokens where discovery says that this process
+// issues them. It does so only if the auth plugin is part of it: a database for a plugin
+// that is not there must not come into being because somebody has sent a token.
+type localUserKeys struct{ a *authenticator }
+
+// PublicKey implements tokens.Keys.
+func (l localUserKeys) PublicKey(ctx context.Context, id string) (tokens.PublicKey, error) {
+	if !l.a.installed("auth") {
+		return tokens.PublicKey{}, fmt.Errorf("plugin auth is not part of this backend, and discovery.endpoints does not say where it runs: %w", tokens.ErrUnknownKey)
+	}
+	return l.a.userKeys.PublicKey(ctx, id)
+}
