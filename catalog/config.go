@@ -18,6 +18,9 @@ type Config struct {
 	Rules     *[]ruleConfig    `config:"rules" doc:"which kinds of entities may come from which locations; without it Component, API and Location from all"`
 	Locations []locationConfig `config:"locations" doc:"locations that are always part of the catalog"`
 
+	ReadOnly                        bool   `config:"readonly" doc:"refuses to register, change and delete locations; dry runs go on"`
+	DefaultLocationConflictStrategy string `config:"defaultLocationConflictStrategy" oneof:"reject|refresh" doc:"what registering a location again does, unless the request says it"`
+
 	OrphanStrategy         string   `config:"orphanStrategy" oneof:"delete|keep" doc:"what happens to entities that nothing emits any more"`
 	OrphanProviderStrategy string   `config:"orphanProviderStrategy" oneof:"delete|keep" doc:"what happens to entities of providers that are no longer installed"`
 	ProcessingInterval     interval `config:"processingInterval" doc:"how often entities are processed, between once and one and a half times the value; false: not in this process"`
@@ -39,6 +42,8 @@ type Config struct {
 
 func defaultConfig() Config {
 	return Config{
+		DefaultLocationConflictStrategy: "reject",
+
 		OrphanStrategy:         "delete",
 		OrphanProviderStrategy: "delete",
 		MassDeletionGuard:      guardConfig{Share: 0.3, Minimum: 20},

@@ -1,0 +1,31 @@
+package catalog
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/catalog/internal/api"
+	"github.com/callboard-dev/callboard/catalog/internal/query"
+)
+
+type serveParams struct {
+	fx.In
+
+	Catalog *catalog
+	Router  backend.Router
+	Landing backend.Landing
+}
+
+// serve mounts the API (contract catalog.md, 1.6), and lists the entities on the
+// landing page.
+func serve(p serveParams) {
+	c := p.Catalog.p
+	reads := query.New(c.Store)
+	api.Register(p.Router, api.Deps{
+		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log,
+		LocationTypes:     c.Extensions.types,
+		RefreshOnConflict: c.Config.DefaultLocationConflictStrategy == "refresh",
+		ReadOnly:          c.Config.ReadOnly,
+	})
+	p.Landing.Section("Catalog", listed(reads))
+}
