@@ -8,19 +8,22 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/callboard-dev/callboard/backend/internal/actions"
 	"github.com/callboard-dev/callboard/backend/internal/cache"
 	"github.com/callboard-dev/callboard/backend/internal/events"
 )
 
 // sharedSections is the configuration of events, caches and actions.
 type sharedSections struct {
-	Events events.Config
-	Cache  cache.Config
+	Events  events.Config
+	Cache   cache.Config
+	Actions actions.Config
 }
 
 func (s *sharedSections) decode(decode func(path string, out any)) {
 	decode("events", &s.Events)
 	decode("backend.cache", &s.Cache)
+	decode("backend.actions", &s.Actions)
 }
 
 // sharedServices are those services of a process of which each plugin sees its own part.
@@ -59,10 +62,21 @@ func (c *core) sharedServices(id PluginID) fx.Option {
 	opts := []fx.Option{fx.Provide(
 		func(log *slog.Logger) Cache { return c.shared.caches.plugin(id, log) },
 		func(log *slog.Logger) Events { return pluginEvents{c.shared.events.Service(string(id), log)} },
+		func() ActionPermissions { return allowAll{} },
 		fx.Private,
 	)}
 	if id == "events" {
 		opts = append(opts, fx.Provide(func() *events.Hub { return c.shared.events }, fx.Private))
 	}
 	return fx.Options(opts...)
+}
+
+// derivedServices are made of other services of the plugin, as NewPluginService has
+// replaced them.
+func (c *core) derivedServices(id PluginID) fx.Option {
+	return fx.Provide(
+		func(r Router, p ActionPermissions, log *slog.Logger) *Actions { return c.newActions(id, r, p, log) },
+		func(a Auth, d Discovery, log *slog.Logger) ActionsClient { return c.actionsClient(a, d, log) },
+		fx.Private,
+	)
 }
