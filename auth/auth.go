@@ -81,6 +81,7 @@ func register(p params) {
 		p.Router.Handle("POST /guest/refresh", a.guestRefresh, open)
 		p.Router.Handle("GET /guest/start", a.guestStart, open)
 	}
+	p.Router.Handle("GET /.well-known/backstage/permissions/metadata", permissions)
 	p.Router.Handle("/{provider}/{rest...}", a.unknownProvider, open)
 	p.Router.Handle("/{provider}", a.unknownProvider, open)
 }
@@ -132,6 +133,11 @@ func (a *api) guestRefresh(w http.ResponseWriter, r *http.Request) error {
 // guestStart answers what popups get from a provider that has none.
 func (a *api) guestStart(http.ResponseWriter, *http.Request) error {
 	return apierr.NotImplemented.New("the guest sign-in has no start page; use GET /guest/refresh")
+}
+
+// permissions says that the plugin has none.
+func permissions(w http.ResponseWriter, _ *http.Request) error {
+	return httpx.JSON(w, http.StatusOK, map[string]any{"permissions": []any{}, "rules": []any{}})
 }
 
 func (a *api) unknownProvider(_ http.ResponseWriter, r *http.Request) error {
