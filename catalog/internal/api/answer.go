@@ -19,17 +19,21 @@ import (
 func streamJSON(w http.ResponseWriter, doc json.RawMessage) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(http.StatusOK)
-	// Without a flush the server would add a Content-Length to a short answer.
-	http.NewResponseController(w).Flush()
-	_, err := w.Write(doc)
-	return err
+	if _, err := w.Write(doc); err != nil {
+		return err
+	}
+	// Without a flush the server would add a Content-Length to a short answer. After the
+	// write it costs no packet of its own.
+	return http.NewResponseController(w).Flush()
 }
 
 // streamEntities answers with an array of everything that seq yields.
 func streamEntities(w http.ResponseWriter, seq iter.Seq2[json.RawMessage, error], fields entity.Fields) error {
 	out := httpx.NewArrayWriter(w, http.StatusOK)
 	var projected []byte
+	empty := true
 	for e, err := range seq {
+		empty = false
 		if err == nil && !fields.All() {
 			projected, err = fields.Append(projected[:0], e)
 			e = projected
@@ -40,6 +44,9 @@ func streamEntities(w http.ResponseWriter, seq iter.Seq2[json.RawMessage, error]
 		if err := out.Item(e); err != nil {
 			return err
 		}
+	}
+	if empty { // recorded with an ETag, as the one list that is not streamed
+		return httpx.JSONBytes(w, http.StatusOK, []byte("[]"))
 	}
 	return out.Close()
 }
