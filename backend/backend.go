@@ -34,6 +34,7 @@ type Backend struct {
 type settings struct {
 	config       *config.Config
 	files        []string
+	remote       *config.Remote
 	development  bool
 	handler      slog.Handler
 	output       io.Writer
@@ -59,6 +60,12 @@ func WithConfig(cfg *config.Config) Option {
 // Without it they are app-config.yaml and its variants in the working directory.
 func WithConfigFiles(files ...string) Option {
 	return optionFunc(func(s *settings) { s.files = files })
+}
+
+// WithRemoteConfig lets --config name http and https addresses, which are asked for a new
+// version as often as r says. Without it they are refused.
+func WithRemoteConfig(r config.Remote) Option {
+	return optionFunc(func(s *settings) { s.remote = &r })
 }
 
 // WithLogger sends every log record to h. Levels and redaction of backend.logger apply

@@ -58,6 +58,7 @@ type parts struct {
 	landing      *landing
 	shared       *sharedServices
 	gates        map[PluginID]*gate
+	muxes        map[PluginID]*httpx.Mux
 	backgrounds  map[PluginID]*Background
 	mu           *sync.Mutex
 }
@@ -87,7 +88,7 @@ func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 	c := &core{settings: s, features: b.list(), cfg: s.config, env: environment(s), startTimeout: s.startTimeout, stopTimeout: stopTimeout}
 	if c.cfg == nil {
 		var err error
-		c.cfg, err = config.Load(ctx, config.Sources{Files: s.files})
+		c.cfg, err = config.Load(ctx, config.Sources{Files: s.files, Remote: s.remote})
 		for _, e := range config.Problems(err) {
 			found.add(nil, e)
 		}
@@ -103,7 +104,7 @@ func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 		return nil, found
 	}
 	c.watcher = config.NewWatcher(c.cfg, c.log)
-	if err := c.reset(); err != nil {
+	for _, err := range config.Problems(c.positioned(c.reset())) {
 		found.add(nil, err)
 	}
 	return c, found
@@ -210,7 +211,7 @@ func isTerminal(w any) bool {
 func (c *core) reset() error {
 	var errs []error
 	var closers []io.Closer // of rate limit stores
-	p := parts{gates: map[PluginID]*gate{}, backgrounds: map[PluginID]*Background{}, mu: new(sync.Mutex)}
+	p := parts{gates: map[PluginID]*gate{}, muxes: map[PluginID]*httpx.Mux{}, backgrounds: map[PluginID]*Background{}, mu: new(sync.Mutex)}
 	var err error
 	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log)); err != nil {
 		errs = append(errs, err)
@@ -306,6 +307,12 @@ func (c *core) reload(next *config.Config) {
 	if err != nil {
 		c.log.Error("the new log levels are refused, the old ones stay", "error", err)
 	}
+	var d discoveryConfig
+	if err := next.Decode("discovery", &d); err != nil {
+		c.log.Error("the new discovery.endpoints are refused, the old ones stay", "error", err)
+	} else {
+		c.discovery.set(d.Endpoints)
+	}
 	c.log.Info("configuration has changed", "newSecrets", added)
 }
 
@@ -318,6 +325,7 @@ func (c *core) ready(comp *composition) {
 		}
 	}
 	c.server.SetReady(failed...)
+	c.tell(context.Background())
 	c.log.Info("Listening on " + listenText(c.server.Addr(), c.sections.Server.Listen))
 }
 

@@ -78,7 +78,16 @@ type discovery struct {
 	lookup    func(service, proto, name string) (string, []*net.SRV, error)
 }
 
+// set takes over endpoints that have changed.
+func (d *discovery) set(endpoints []discoveryEndpoint) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.endpoints = endpoints
+}
+
 func (d *discovery) endpoint(plugin string) *discoveryEndpoint {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	for i, e := range d.endpoints {
 		if slices.Contains(e.Plugins, plugin) || slices.Contains(e.Plugins, "*") {
 			return &d.endpoints[i]

@@ -128,16 +128,17 @@ func Section[T any](path string, defaults T) fx.Option {
 		unknown: func(c *config.Config) []*config.KeyError {
 			return c.UnknownKeys(path, reflect.TypeFor[T]())
 		},
-		typ: reflect.TypeFor[T](),
+		defaults: defaults,
 	}
 }
 
 type sectionOption struct {
 	fx.Option
-	path    string
-	check   func(*config.Config) error
-	unknown func(*config.Config) []*config.KeyError
-	typ     reflect.Type
+	path string
+	// defaults is the T that keys are decoded over, for the reference.
+	defaults any
+	check    func(*config.Config) error
+	unknown  func(*config.Config) []*config.KeyError
 }
 
 // ExtensionPoint provides one *T to the plugin that lists it and to its modules.

@@ -51,7 +51,7 @@ func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gates[id] = &gate{gate: g}
+	c.gates[id], c.muxes[id] = &gate{gate: g}, mux
 	return &router{mux: mux, auth: c.auth, plugin: auth}, auth, nil
 }
 

@@ -37,7 +37,7 @@ type Config struct {
 
 	MassDeletionGuard guardConfig  `config:"massDeletionGuard" doc:"holds back listings that would remove an unusual share of a provider's entities; false: never"`
 	Limits            limitsConfig `config:"limits"`
-	Processors        movedConfig  `config:"processors"`
+	Processors        movedConfig  `config:"processors" doc:"settings of processors of other packages"`
 }
 
 func defaultConfig() Config {

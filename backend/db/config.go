@@ -15,32 +15,32 @@ import (
 // value is SQLite in memory.
 type Config struct {
 	// Client is "pg", "better-sqlite3", or its alias "sqlite3".
-	Client     string     `config:"client"`
+	Client     string     `config:"client" doc:"pg, better-sqlite3, or its alias sqlite3"`
 	Connection Connection `config:"connection"`
 
 	// Prefix starts the names of the plugins' databases, "backstage_plugin_" by default.
-	Prefix string `config:"prefix"`
+	Prefix string `config:"prefix" doc:"start of the names of plugin databases"`
 
 	// PluginDivisionMode is "database" (default), one database per plugin, or
 	// "schema", one schema per plugin in the connection's database. PostgreSQL only.
-	PluginDivisionMode string `config:"pluginDivisionMode"`
+	PluginDivisionMode string `config:"pluginDivisionMode" doc:"database or schema: what each plugin has of its own"`
 
 	// SchemaPrefix starts the names of the plugins' schemas, empty by default.
-	SchemaPrefix string `config:"schemaPrefix"`
+	SchemaPrefix string `config:"schemaPrefix" doc:"start of the names of plugin schemas"`
 
 	// EnsureExists creates databases and schemas that do not exist; true if absent.
-	EnsureExists *bool `config:"ensureExists"`
+	EnsureExists *bool `config:"ensureExists" doc:"create databases and schemas that do not exist"`
 
 	// EnsureSchemaExists creates schemas although EnsureExists is false.
-	EnsureSchemaExists bool `config:"ensureSchemaExists"`
+	EnsureSchemaExists bool `config:"ensureSchemaExists" doc:"create schemas although ensureExists is false"`
 
 	// Role is taken on with SET ROLE by every connection, and owns what is created.
-	Role string `config:"role"`
+	Role string `config:"role" doc:"role that connections take on, and that owns what is created"`
 
 	KnexConfig Knex `config:"knexConfig"`
 
 	// SkipMigrations leaves the tables as they are: somebody else migrates.
-	SkipMigrations bool `config:"skipMigrations"`
+	SkipMigrations bool `config:"skipMigrations" doc:"leave the tables as they are"`
 
 	// LockConnection overrides parts of Connection for sessions that hold locks:
 	// migrations and the scheduler. Set it to a direct connection where Connection
@@ -55,13 +55,13 @@ type Config struct {
 // keys of Connection override those of the base connection one by one, unless
 // Client names another database.
 type PluginConfig struct {
-	Client             string     `config:"client"`
+	Client             string     `config:"client" doc:"pg, better-sqlite3, or its alias sqlite3"`
 	Connection         Connection `config:"connection"`
-	EnsureExists       *bool      `config:"ensureExists"`
-	EnsureSchemaExists *bool      `config:"ensureSchemaExists"`
-	Role               string     `config:"role"`
+	EnsureExists       *bool      `config:"ensureExists" doc:"create databases and schemas that do not exist"`
+	EnsureSchemaExists *bool      `config:"ensureSchemaExists" doc:"create schemas although ensureExists is false"`
+	Role               string     `config:"role" doc:"role that connections take on, and that owns what is created"`
 	KnexConfig         Knex       `config:"knexConfig"`
-	SkipMigrations     *bool      `config:"skipMigrations"`
+	SkipMigrations     *bool      `config:"skipMigrations" doc:"leave the tables as they are"`
 }
 
 // Knex is knexConfig, of which the pool has a meaning here.
@@ -71,12 +71,12 @@ type Knex struct {
 
 // Pool sizes the connection pool of one plugin. Times are in milliseconds.
 type Pool struct {
-	Min                  *int `config:"min"`                  // connections kept open; 0
-	Max                  *int `config:"max"`                  // 4
-	AcquireTimeoutMillis *int `config:"acquireTimeoutMillis"` // longest wait for a free connection; 60000
-	CreateTimeoutMillis  *int `config:"createTimeoutMillis"`  // longest wait for a new connection; 10000
-	IdleTimeoutMillis    *int `config:"idleTimeoutMillis"`    // unused connections are closed after it; 75000
-	ReapIntervalMillis   *int `config:"reapIntervalMillis"`   // how often unused ones are looked for; 15000
+	Min                  *int `config:"min" doc:"connections kept open"`                                             // connections kept open; 0
+	Max                  *int `config:"max" doc:"connections at most"`                                               // 4
+	AcquireTimeoutMillis *int `config:"acquireTimeoutMillis" doc:"longest wait for a free connection, in ms"`        // longest wait for a free connection; 60000
+	CreateTimeoutMillis  *int `config:"createTimeoutMillis" doc:"longest wait for a new connection, in ms"`          // longest wait for a new connection; 10000
+	IdleTimeoutMillis    *int `config:"idleTimeoutMillis" doc:"unused connections are closed after it, in ms"`       // unused connections are closed after it; 75000
+	ReapIntervalMillis   *int `config:"reapIntervalMillis" doc:"how often unused connections are looked for, in ms"` // how often unused ones are looked for; 15000
 }
 
 // The defaults of Pool. An unused connection outlives the keep-alive interval, so

@@ -22,43 +22,43 @@ const memory = ":memory:"
 // (postgres://user:password@host:port/database?sslmode=require), or ":memory:".
 type Connection struct {
 	// ConnectionString is a URL; what it says wins over the other keys.
-	ConnectionString config.Secret `config:"connectionString"`
+	ConnectionString config.Secret `config:"connectionString" doc:"connection string; what it says wins over the other keys"`
 
 	// Type is "default", or names what signs in instead of a password: see [WithConnectionType].
-	Type string `config:"type"`
+	Type string `config:"type" doc:"default, or what signs in instead of a password"`
 
-	Host     string        `config:"host"` // or the folder of a socket
-	Port     int           `config:"port"`
-	User     string        `config:"user"`
-	Password config.Secret `config:"password"`
-	Database string        `config:"database"`
+	Host     string        `config:"host" doc:"host name, with a port if it has one"` // or the folder of a socket
+	Port     int           `config:"port" doc:"port"`
+	User     string        `config:"user" doc:"user"`
+	Password config.Secret `config:"password" doc:"password"`
+	Database string        `config:"database" doc:"database"`
 	SSL      SSL           `config:"ssl"`
 
-	ApplicationName         string `config:"application_name"`
-	Options                 string `config:"options"`                             // command-line options for the server
-	StatementTimeout        int    `config:"statement_timeout"`                   // milliseconds, of one statement
-	LockTimeout             int    `config:"lock_timeout"`                        // milliseconds, for one lock
-	IdleInTransaction       int    `config:"idle_in_transaction_session_timeout"` // milliseconds
-	ConnectionTimeoutMillis int    `config:"connectionTimeoutMillis"`             // to connect, instead of pool.createTimeoutMillis
+	ApplicationName         string `config:"application_name" doc:"name that the server shows for the connection"`
+	Options                 string `config:"options" doc:"command-line options for the server"`                                   // command-line options for the server
+	StatementTimeout        int    `config:"statement_timeout" doc:"longest time of one statement, in ms"`                        // milliseconds, of one statement
+	LockTimeout             int    `config:"lock_timeout" doc:"longest wait for one lock, in ms"`                                 // milliseconds, for one lock
+	IdleInTransaction       int    `config:"idle_in_transaction_session_timeout" doc:"longest pause within a transaction, in ms"` // milliseconds
+	ConnectionTimeoutMillis int    `config:"connectionTimeoutMillis" doc:"longest wait for a connection to be made, in ms"`       // to connect, instead of pool.createTimeoutMillis
 
 	// Directory and Filename are for SQLite. Filename is ":memory:", or in a plugin's
 	// connection the path of a file.
-	Directory string `config:"directory"`
-	Filename  string `config:"filename"`
+	Directory string `config:"directory" doc:"SQLite: folder of the files, one per plugin"`
+	Filename  string `config:"filename" doc:"SQLite: :memory:, or in the connection of one plugin a file"`
 
 	// The keys below are for connection types other than default.
-	Region          string          `config:"region"`
-	Instance        string          `config:"instance"`
-	IPAddressType   string          `config:"ipAddressType"`
+	Region          string          `config:"region" doc:"region"`
+	Instance        string          `config:"instance" doc:"Cloud SQL instance"`
+	IPAddressType   string          `config:"ipAddressType" doc:"PUBLIC, PRIVATE or PSC"`
 	TokenCredential TokenCredential `config:"tokenCredential"`
 }
 
 // TokenCredential is connection.tokenCredential of the type azure.
 type TokenCredential struct {
-	TokenRenewableOffsetTime config.Duration `config:"tokenRenewableOffsetTime"`
-	TenantID                 string          `config:"tenantId"`
-	ClientID                 string          `config:"clientId"`
-	ClientSecret             config.Secret   `config:"clientSecret"`
+	TokenRenewableOffsetTime config.Duration `config:"tokenRenewableOffsetTime" doc:"how long before its end a token is renewed"`
+	TenantID                 string          `config:"tenantId" doc:"tenant id"`
+	ClientID                 string          `config:"clientId" doc:"client id"`
+	ClientSecret             config.Secret   `config:"clientSecret" doc:"client secret"`
 }
 
 // UnmarshalConfig accepts text and objects.

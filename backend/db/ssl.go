@@ -17,11 +17,11 @@ type SSL struct {
 	Set bool `config:"-"` // the key is there
 	Off bool `config:"-"` // ssl: false
 
-	CA                 string        `config:"ca"`   // PEM; the system's authorities if empty
-	Cert               string        `config:"cert"` // PEM, of the client
-	Key                config.Secret `config:"key"`  // PEM, of the client
-	RejectUnauthorized *bool         `config:"rejectUnauthorized"`
-	ServerName         string        `config:"servername"` // instead of the host
+	CA                 string        `config:"ca" doc:"certificates of authorities, PEM"`    // PEM; the system's authorities if empty
+	Cert               string        `config:"cert" doc:"client certificate, PEM"`           // PEM, of the client
+	Key                config.Secret `config:"key" doc:"key of the client certificate, PEM"` // PEM, of the client
+	RejectUnauthorized *bool         `config:"rejectUnauthorized" doc:"check the certificate of the server"`
+	ServerName         string        `config:"servername" doc:"name that the certificate is checked for, if not the host"` // instead of the host
 }
 
 // UnmarshalConfig accepts booleans and objects.

@@ -17,8 +17,8 @@ import (
 // boundary: "/public" matches /public and /public/a, but not /publications. All
 // paths if empty.
 type AllowEntry struct {
-	Host  string   `config:"host,required"`
-	Paths []string `config:"paths"`
+	Host  string   `config:"host,required" doc:"host name, with a port if it has one"`
+	Paths []string `config:"paths" doc:"paths that may be read, exactly or as prefixes at a segment boundary; all if absent"`
 }
 
 // Validate refuses entries that would never match.

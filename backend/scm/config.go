@@ -27,66 +27,66 @@ type Config struct {
 
 // A GitHubConfig is one entry of integrations.github.
 type GitHubConfig struct {
-	Host       string            `config:"host"`       // github.com if empty
-	APIBaseURL string            `config:"apiBaseUrl"` // https://api.github.com for github.com
-	RawBaseURL string            `config:"rawBaseUrl"` // https://raw.githubusercontent.com for github.com
-	Token      config.Secret     `config:"token"`
+	Host       string            `config:"host" doc:"host name, with a port if it has one"` // github.com if empty
+	APIBaseURL string            `config:"apiBaseUrl" doc:"base URL of the REST API"`       // https://api.github.com for github.com
+	RawBaseURL string            `config:"rawBaseUrl" doc:"base URL of raw files"`          // https://raw.githubusercontent.com for github.com
+	Token      config.Secret     `config:"token" doc:"access token"`
 	Apps       []GitHubAppConfig `config:"apps"`
 }
 
 // A GitHubAppConfig is a GitHub App whose installations give tokens.
 type GitHubAppConfig struct {
-	AppID         int64         `config:"appId,required"`
-	ClientID      string        `config:"clientId"`
-	ClientSecret  config.Secret `config:"clientSecret"`
-	PrivateKey    config.Secret `config:"privateKey,required"` // PEM; a literal \n is a line break
-	WebhookSecret config.Secret `config:"webhookSecret"`
+	AppID         int64         `config:"appId,required" doc:"id of the GitHub App"`
+	ClientID      string        `config:"clientId" doc:"client id"`
+	ClientSecret  config.Secret `config:"clientSecret" doc:"client secret"`
+	PrivateKey    config.Secret `config:"privateKey,required" doc:"private key in PEM; \\n stands for a line break"` // PEM; a literal \n is a line break
+	WebhookSecret config.Secret `config:"webhookSecret" doc:"secret that signs webhooks"`
 	// AllowedInstallationOwners restricts which installations may be used; all if empty.
-	AllowedInstallationOwners []string `config:"allowedInstallationOwners"`
+	AllowedInstallationOwners []string `config:"allowedInstallationOwners" doc:"owners whose installations may be used; all if absent"`
 	// PublicAccess lets the first installation read public repositories of
 	// owners that have not installed the app.
-	PublicAccess bool `config:"publicAccess"`
+	PublicAccess bool `config:"publicAccess" doc:"read public repositories of owners without an installation"`
 }
 
 // A GitLabConfig is one entry of integrations.gitlab.
 type GitLabConfig struct {
-	Host             string        `config:"host"`       // gitlab.com if empty
-	APIBaseURL       string        `config:"apiBaseUrl"` // https://HOST/api/v4 if empty
-	BaseURL          string        `config:"baseUrl"`    // https://HOST if empty
-	Token            config.Secret `config:"token"`
+	Host             string        `config:"host" doc:"host name, with a port if it has one"` // gitlab.com if empty
+	APIBaseURL       string        `config:"apiBaseUrl" doc:"base URL of the REST API"`       // https://HOST/api/v4 if empty
+	BaseURL          string        `config:"baseUrl" doc:"base URL of the web pages"`         // https://HOST if empty
+	Token            config.Secret `config:"token" doc:"access token"`
 	Retry            GitLabRetry   `config:"retry"`
-	CommitSigningKey config.Secret `config:"commitSigningKey"` // used by the scaffolder's actions
+	CommitSigningKey config.Secret `config:"commitSigningKey" doc:"PGP key that signs commits"` // used by the scaffolder's actions
 }
 
 // GitLabRetry tunes the shared client of one GitLab host.
 type GitLabRetry struct {
-	MaxRetries              int   `config:"maxRetries"`              // 2 if 0; at most 10
-	RetryStatusCodes        []int `config:"retryStatusCodes"`        // besides 429, which always counts
-	MaxAPIRequestsPerMinute int   `config:"maxApiRequestsPerMinute"` // unlimited by configuration if 0
+	MaxRetries              int   `config:"maxRetries" doc:"how often a request is repeated"`                  // 2 if 0; at most 10
+	RetryStatusCodes        []int `config:"retryStatusCodes" doc:"statuses after which a request is repeated"` // besides 429, which always counts
+	MaxAPIRequestsPerMinute int   `config:"maxApiRequestsPerMinute" doc:"budget of requests"`                  // unlimited by configuration if 0
 }
 
 // A BitbucketCloudConfig is the entry of integrations.bitbucketCloud; the host
 // is always bitbucket.org.
 type BitbucketCloudConfig struct {
-	Username     string        `config:"username"`
-	Token        config.Secret `config:"token"`
-	AppPassword  config.Secret `config:"appPassword"`
-	ClientID     string        `config:"clientId"`
-	ClientSecret config.Secret `config:"clientSecret"`
+	Username     string        `config:"username" doc:"user name"`
+	Token        config.Secret `config:"token" doc:"access token"`
+	AppPassword  config.Secret `config:"appPassword" doc:"app password"`
+	ClientID     string        `config:"clientId" doc:"client id"`
+	ClientSecret config.Secret `config:"clientSecret" doc:"client secret"`
 }
 
 // A BitbucketServerConfig is one entry of integrations.bitbucketServer.
 type BitbucketServerConfig struct {
-	Host       string        `config:"host,required"`
-	APIBaseURL string        `config:"apiBaseUrl"` // https://HOST/rest/api/1.0 if empty
-	Token      config.Secret `config:"token"`
-	Username   string        `config:"username"`
-	Password   config.Secret `config:"password"`
+	Host       string        `config:"host,required" doc:"host name, with a port if it has one"`
+	APIBaseURL string        `config:"apiBaseUrl" doc:"base URL of the REST API"` // https://HOST/rest/api/1.0 if empty
+	Token      config.Secret `config:"token" doc:"access token"`
+	Username   string        `config:"username" doc:"user name"`
+	Password   config.Secret `config:"password" doc:"password"`
 }
 
 // An AzureConfig is one entry of integrations.azure.
 type AzureConfig struct {
-	Host        string            `config:"host"` // dev.azure.com if empty
+	Host        string            `config:"host" doc:"host name, with a port if it has one"` // dev.azure.com if empty
 	Credentials []AzureCredential `config:"credentials"`
 }
 
@@ -94,83 +94,83 @@ type AzureConfig struct {
 // lists none. Exactly one form is given: a personal access token, a service
 // principal (clientId, clientSecret, tenantId), or a managed identity.
 type AzureCredential struct {
-	Organizations           []string      `config:"organizations"`
-	PersonalAccessToken     config.Secret `config:"personalAccessToken"`
-	ClientID                string        `config:"clientId"`
-	ClientSecret            config.Secret `config:"clientSecret"`
-	TenantID                string        `config:"tenantId"`
-	ManagedIdentityClientID string        `config:"managedIdentityClientId"`
+	Organizations           []string      `config:"organizations" doc:"organizations that the credential is for; all if absent"`
+	PersonalAccessToken     config.Secret `config:"personalAccessToken" doc:"personal access token"`
+	ClientID                string        `config:"clientId" doc:"client id"`
+	ClientSecret            config.Secret `config:"clientSecret" doc:"client secret"`
+	TenantID                string        `config:"tenantId" doc:"tenant id"`
+	ManagedIdentityClientID string        `config:"managedIdentityClientId" doc:"client id of a managed identity"`
 }
 
 // A GerritConfig is one entry of integrations.gerrit.
 type GerritConfig struct {
-	Host           string        `config:"host,required"`
-	BaseURL        string        `config:"baseUrl"`        // https://HOST if empty
-	GitilesBaseURL string        `config:"gitilesBaseUrl"` // https://HOST if empty
-	CloneURL       string        `config:"cloneUrl"`       // BaseURL if empty
-	DisableEditURL bool          `config:"disableEditUrl"`
-	Username       string        `config:"username"`
-	Password       config.Secret `config:"password"`
+	Host           string        `config:"host,required" doc:"host name, with a port if it has one"`
+	BaseURL        string        `config:"baseUrl" doc:"base URL of the web pages"`  // https://HOST if empty
+	GitilesBaseURL string        `config:"gitilesBaseUrl" doc:"base URL of Gitiles"` // https://HOST if empty
+	CloneURL       string        `config:"cloneUrl" doc:"base URL to clone from"`    // BaseURL if empty
+	DisableEditURL bool          `config:"disableEditUrl" doc:"make no edit links"`
+	Username       string        `config:"username" doc:"user name"`
+	Password       config.Secret `config:"password" doc:"password"`
 }
 
 // A GiteaConfig is one entry of integrations.gitea.
 type GiteaConfig struct {
-	Host     string        `config:"host,required"`
-	BaseURL  string        `config:"baseUrl"` // https://HOST if empty
-	Username string        `config:"username"`
-	Password config.Secret `config:"password"` // without a username it is an access token
+	Host     string        `config:"host,required" doc:"host name, with a port if it has one"`
+	BaseURL  string        `config:"baseUrl" doc:"base URL of the web pages"` // https://HOST if empty
+	Username string        `config:"username" doc:"user name"`
+	Password config.Secret `config:"password" doc:"password"` // without a username it is an access token
 }
 
 // A HarnessConfig is one entry of integrations.harness.
 type HarnessConfig struct {
-	Host   string        `config:"host"` // app.harness.io if empty
-	Token  config.Secret `config:"token"`
-	APIKey config.Secret `config:"apiKey"`
+	Host   string        `config:"host" doc:"host name, with a port if it has one"` // app.harness.io if empty
+	Token  config.Secret `config:"token" doc:"access token"`
+	APIKey config.Secret `config:"apiKey" doc:"API key"`
 }
 
 // An AWSS3Config is one entry of integrations.awsS3. Without keys the reader
 // takes the credentials of the process.
 type AWSS3Config struct {
-	Endpoint        string        `config:"endpoint"` // https://amazonaws.com if empty
-	ForcePathStyle  bool          `config:"s3ForcePathStyle"`
-	AccessKeyID     string        `config:"accessKeyId"`
-	SecretAccessKey config.Secret `config:"secretAccessKey"`
-	RoleARN         string        `config:"roleArn"`
-	ExternalID      string        `config:"externalId"`
+	Endpoint        string        `config:"endpoint" doc:"address of the service, if not the usual one"` // https://amazonaws.com if empty
+	ForcePathStyle  bool          `config:"s3ForcePathStyle" doc:"the bucket stands in the path, not in the host name"`
+	AccessKeyID     string        `config:"accessKeyId" doc:"access key id"`
+	SecretAccessKey config.Secret `config:"secretAccessKey" doc:"secret access key"`
+	RoleARN         string        `config:"roleArn" doc:"role to assume"`
+	ExternalID      string        `config:"externalId" doc:"external id for the role"`
 }
 
 // An AWSCodeCommitConfig is one entry of integrations.awsCodeCommit.
 type AWSCodeCommitConfig struct {
-	Region          string        `config:"region,required"`
-	AccessKeyID     string        `config:"accessKeyId"`
-	SecretAccessKey config.Secret `config:"secretAccessKey"`
-	RoleARN         string        `config:"roleArn"`
-	ExternalID      string        `config:"externalId"`
+	Region          string        `config:"region,required" doc:"region"`
+	AccessKeyID     string        `config:"accessKeyId" doc:"access key id"`
+	SecretAccessKey config.Secret `config:"secretAccessKey" doc:"secret access key"`
+	RoleARN         string        `config:"roleArn" doc:"role to assume"`
+	ExternalID      string        `config:"externalId" doc:"external id for the role"`
 }
 
 // An AzureBlobConfig is one entry of integrations.azureBlobStorage.
 type AzureBlobConfig struct {
-	AccountName      string              `config:"accountName"`
-	AccountKey       config.Secret       `config:"accountKey"`
-	SASToken         config.Secret       `config:"sasToken"`
-	ConnectionString config.Secret       `config:"connectionString"`
-	Endpoint         string              `config:"endpoint"`
-	EndpointSuffix   string              `config:"endpointSuffix"` // core.windows.net if empty
+	AccountName      string              `config:"accountName" doc:"storage account"`
+	AccountKey       config.Secret       `config:"accountKey" doc:"key of the storage account"`
+	SASToken         config.Secret       `config:"sasToken" doc:"shared access signature"`
+	ConnectionString config.Secret       `config:"connectionString" doc:"connection string; what it says wins over the other keys"`
+	Endpoint         string              `config:"endpoint" doc:"address of the service, if not the usual one"`
+	EndpointSuffix   string              `config:"endpointSuffix" doc:"end of the host name"` // core.windows.net if empty
 	AADCredential    *AzureAADCredential `config:"aadCredential"`
 }
 
 // An AzureAADCredential is a service principal of Azure Blob storage.
 type AzureAADCredential struct {
-	ClientID     string        `config:"clientId,required"`
-	TenantID     string        `config:"tenantId,required"`
-	ClientSecret config.Secret `config:"clientSecret,required"`
+	ClientID     string        `config:"clientId,required" doc:"client id"`
+	TenantID     string        `config:"tenantId,required" doc:"tenant id"`
+	ClientSecret config.Secret `config:"clientSecret,required" doc:"client secret"`
 }
 
 // A GoogleGCSConfig is the object integrations.googleGcs. Without it the reader
 // asks for public objects only.
 type GoogleGCSConfig struct {
-	ClientEmail string        `config:"clientEmail"`
-	PrivateKey  config.Secret `config:"privateKey"`
+	ClientEmail string        `config:"clientEmail" doc:"service account"`
+	PrivateKey  config.Secret `config:"privateKey" doc:"private key in PEM; \\n stands for a line break"`
 }
 
 // ReadingConfig is the subtree backend.reading: the plain URLs that may be read.

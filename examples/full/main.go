@@ -5,12 +5,27 @@ package main
 import (
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/events"
+	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
+	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
+	"github.com/callboard-dev/callboard/backend/events/bitbucketserverevents"
+	"github.com/callboard-dev/callboard/backend/events/gerritevents"
+	"github.com/callboard-dev/callboard/backend/events/githubevents"
+	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
 )
 
-func main() {
-	backend := backend.New()
+func main() { portal().Main() }
+
+func portal(opts ...backend.Option) *backend.Backend {
+	backend := backend.New(opts...)
 	backend.Add(auth.Plugin())
 	backend.Add(catalog.Plugin())
-	backend.Main()
+	backend.Add(events.Plugin())
+	backend.Add(githubevents.Module(), gitlabevents.Module())
+	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
+	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(rediscache.Module())
+	return backend
 }

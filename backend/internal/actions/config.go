@@ -23,9 +23,9 @@ type Config struct {
 type Rule struct {
 	ID         string `config:"id" doc:"a pattern for ids, such as catalog:*"`
 	Attributes struct {
-		Destructive *bool `config:"destructive"`
-		Idempotent  *bool `config:"idempotent"`
-		ReadOnly    *bool `config:"readOnly"`
+		Destructive *bool `config:"destructive" doc:"whether the action can destroy something"`
+		Idempotent  *bool `config:"idempotent" doc:"whether repeating the action changes nothing more"`
+		ReadOnly    *bool `config:"readOnly" doc:"whether the action only reads"`
 	} `config:"attributes"`
 }
 

@@ -1,0 +1,107 @@
+package backend
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+)
+
+// A Route is what a backend answers, for documentation and tests.
+type Route struct {
+	Plugin  string
+	Pattern string // "GET /entities/by-uid/{uid}", below /api/<plugin>
+	Caller  string // "user or service", "also the user's cookie", or "everybody"
+	MaxBody int64  // bytes that a request body may have at most
+}
+
+// Routes lists the routes of all plugins that are part of a started backend, by plugin
+// and in the order in which the plugin added them.
+func (b *Backend) Routes() []Route {
+	b.mu.Lock()
+	c := b.core
+	b.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []Route
+	for id, mux := range c.muxes {
+		for _, r := range mux.Routes() {
+			out = append(out, Route{string(id), r.Pattern, callerText(r.Access), rootserver.DefaultMaxBody})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Route) int { return cmp.Compare(a.Plugin, b.Plugin) })
+	return out
+}
+
+func callerText(a httpx.Access) string {
+	switch a {
+	case httpx.AllowUnauthenticated:
+		return "everybody"
+	case httpx.AllowUserCookie:
+		return "also the user's cookie"
+	}
+	return "user or service"
+}
+
+// Reference lists every key of the configuration that the core services and the
+// features of this backend read, by path.
+func (b *Backend) Reference() []config.Key {
+	var out []config.Key
+	for path, defaults := range coreReference() {
+		out = append(out, config.Reference(path, defaults)...)
+	}
+	comp, _ := compose(b.list())
+	for _, f := range comp.features() {
+		for _, s := range f.sections() {
+			out = append(out, config.Reference(s.path, s.defaults)...)
+		}
+	}
+	out = append(out, config.Key{Path: "app.title", Type: "text", Doc: "the name of the portal, on its pages"},
+		config.Key{Path: "app.baseUrl", Type: "text", Doc: "where browsers find the frontend"},
+		config.Key{Path: "backend.workingDirectory", Type: "text", Doc: "where trees are unpacked while they are read; the system's directory for temporary files if absent"})
+	slices.SortStableFunc(out, func(a, b config.Key) int { return cmp.Compare(a.Path, b.Path) })
+	return slices.CompactFunc(out, func(a, b config.Key) bool { return a.Path == b.Path })
+}
+
+// coreReference is the sections of the core services, with their defaults.
+func coreReference() map[string]any {
+	return map[string]any{
+		"backend":           rootserver.Defaults(),
+		"backend.logger":    coreSections{}.Logger,
+		"backend.startup":   bootConfig{},
+		"backend.database":  coreSections{}.Database,
+		"backend.reading":   coreSections{}.Reading,
+		"backend.cache":     coreSections{}.Cache,
+		"backend.actions":   coreSections{}.Actions,
+		"discovery":         discoveryConfig{},
+		"events":            coreSections{}.Events,
+		"integrations":      coreSections{}.SCM,
+		"backend.auth":      coreSections{}.authSections.Auth,
+	}
+}
+
+// positioned adds to the errors of a service the places of the keys that they name.
+func (c *core) positioned(err error) error {
+	for _, e := range config.Problems(err) {
+		if ke, ok := e.(*config.KeyError); ok && ke.Pos == "" {
+			ke.Pos = c.cfg.Pos(ke.Path)
+		}
+	}
+	return err
+}
+
+// tell says on a laptop where to look.
+func (c *core) tell(ctx context.Context) {
+	if c.env != DevelopmentEnvironment {
+		return
+	}
+	base := strings.TrimSuffix(c.sections.Server.BaseURL, "/")
+	c.log.InfoContext(ctx, "open "+base+"/ in a browser", "health", base+"/.backstage/health/v1/readiness", "api", base+"/api")
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/backendtest"
+)
+
+var update = flag.Bool("update", false, "rewrite the reference pages")
+
+// permissions says which permission each route asks for, by plugin and pattern. A route
+// that is not here fails TestRoutes: whoever adds one decides.
+var permissions = map[string]string{
+	"auth GET /.well-known/jwks.json":                                  "-",
+	"auth GET /guest/refresh":                                          "-",
+	"auth POST /guest/refresh":                                         "-",
+	"auth GET /guest/start":                                            "-",
+	"auth GET /.well-known/backstage/permissions/metadata":             "-",
+	"auth /{provider}/{rest...}":                                       "-",
+	"auth /{provider}":                                                 "-",
+	"events POST /bus/v1/events":                                       "-",
+	"events PUT /bus/v1/subscriptions/{id}":                            "-",
+	"events GET /bus/v1/subscriptions/{id}/events":                     "-",
+	"events DELETE /bus/v1/subscriptions/{id}/lease":                   "-",
+	"events PUT /bus/v1/subscriptions/{id}/lease":                      "-",
+	"events /http/{rest...}":                                           "-",
+	"events POST /http/{topic}":                                        "-",
+	"catalog GET /entities":                                            "catalog.entity.read",
+	"catalog GET /entities/by-query":                                   "catalog.entity.read",
+	"catalog POST /entities/by-query":                                  "catalog.entity.read",
+	"catalog GET /entities/by-uid/{uid}":                               "catalog.entity.read",
+	"catalog DELETE /entities/by-uid/{uid}":                            "catalog.entity.delete",
+	"catalog GET /entities/by-name/{kind}/{namespace}/{name}":          "catalog.entity.read",
+	"catalog GET /entities/by-name/{kind}/{namespace}/{name}/ancestry": "catalog.entity.read",
+	"catalog POST /entities/by-refs":                                   "catalog.entity.read",
+	"catalog GET /entity-facets":                                       "catalog.entity.read",
+	"catalog POST /entity-facets":                                      "catalog.entity.read",
+	"catalog POST /refresh":                                            "catalog.entity.refresh",
+	"catalog POST /locations":                                          "catalog.location.create",
+	"catalog GET /locations":                                           "catalog.location.read",
+	"catalog POST /locations/by-query":                                 "catalog.location.read",
+	"catalog GET /locations/{id}":                                      "catalog.location.read",
+	"catalog PUT /locations/{id}":                                      "catalog.location.create",
+	"catalog DELETE /locations/{id}":                                   "catalog.location.delete",
+	"catalog GET /locations/by-entity/{kind}/{namespace}/{name}":       "catalog.location.read",
+	"catalog POST /analyze-location":                                   "catalog.location.analyze",
+	"catalog POST /validate-entity":                                    "catalog.entity.validate",
+	"catalog GET /entities/unprocessed/failed":                         "catalog.entities.unprocessed.read",
+	"catalog GET /entities/unprocessed/pending":                        "catalog.entities.unprocessed.read",
+	"catalog DELETE /entities/unprocessed/delete/{entity_id}":          "catalog.entities.unprocessed.delete",
+	"catalog GET /.well-known/backstage/permissions/metadata":          "-",
+	"catalog POST /.well-known/backstage/permissions/apply-conditions": "-",
+	"catalog GET /openapi.json":                                        "-",
+}
+
+// running is the portal of this package, started with little configuration.
+func running(t *testing.T) *backend.Backend {
+	t.Helper()
+	cfg, err := backendtest.Config(t, "auth: {providers: {guest: {}}}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := portal(backend.WithConfig(cfg), backend.WithLogger(slog.DiscardHandler))
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Stop(context.Background()) })
+	return b
+}
+
+// TestRoutes holds docs/reference/routes.md: who may call what.
+func TestRoutes(t *testing.T) {
+	var page strings.Builder
+	page.WriteString("# Routes\n\nEvery route of a backend with all plugins and modules of this repository, below `/api/<plugin>`.\n" +
+		"Made from the running backend: `go test ./examples/full -run Routes -update`.\n\n" +
+		"| plugin | route | who may call it | permission | request body at most |\n| --- | --- | --- | --- | --- |\n")
+	seen := map[string]bool{}
+	for _, r := range running(t).Routes() {
+		key := r.Plugin + " " + r.Pattern
+		seen[key] = true
+		permission, ok := permissions[key]
+		if !ok {
+			t.Errorf("route %q has no row in permissions: say which permission it asks for", key)
+		}
+		fmt.Fprintf(&page, "| %s | `%s` | %s | %s | %d MiB |\n", r.Plugin, r.Pattern, r.Caller, permission, r.MaxBody>>20)
+	}
+	for key := range permissions {
+		if !seen[key] {
+			t.Errorf("no route %q: take its row out of permissions", key)
+		}
+	}
+	golden(t, "routes.md", page.String())
+}
+
+// TestConfigurationReference holds docs/reference/configuration.md: every key that is read.
+func TestConfigurationReference(t *testing.T) {
+	var page strings.Builder
+	page.WriteString("# Configuration reference\n\nEvery key that the core services and the plugins and modules of this repository read.\n" +
+		"Made from their structs: `go test ./examples/full -run Configuration -update`.\n\n" +
+		"| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
+	undocumented := 0
+	for _, k := range portal().Reference() {
+		doc := k.Doc
+		if len(k.OneOf) > 0 {
+			doc += " (" + strings.Join(k.OneOf, ", ") + ")"
+		}
+		if k.Required {
+			doc += " (required)"
+		}
+		if k.Deprecated != "" {
+			doc += " (deprecated: " + k.Deprecated + ")"
+		}
+		if k.Doc == "" {
+			undocumented++
+			t.Logf("no doc: %s", k.Path)
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", cell(k.Path), k.Type, code(k.Default), cell(strings.TrimSpace(doc)))
+	}
+	if undocumented > 0 {
+		t.Errorf("%d keys have no doc tag", undocumented)
+	}
+	golden(t, "configuration.md", page.String())
+}
+
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + cell(s) + "`"
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("..", "..", "docs", "reference", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not what the code says; run this test with -update and read the difference", file)
+	}
+}
