@@ -44,6 +44,9 @@ type process struct {
 	log bytes.Buffer
 }
 
+// maxLog is how much of its log a process shows when a test fails.
+const maxLog = 4000
+
 var listening = regexp.MustCompile(`Listening on ([0-9.:]+)`)
 
 // launch starts a process with the given configuration files, and does not wait.
@@ -78,7 +81,11 @@ func launch(t *testing.T, files ...string) *process {
 		_ = p.cmd.Wait()
 		<-read
 		if t.Failed() {
-			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, p.text())
+			log := p.text()
+			if len(log) > maxLog {
+				log = "…" + log[len(log)-maxLog:]
+			}
+			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, log)
 		}
 	})
 	return p
