@@ -16,5 +16,6 @@ func main() {
 		backend.WithConfigFiles("examples/quickstart/app-config.yaml"),
 	)
 	backend.Add(catalog.Plugin())
+	backend.Add(tour()) // prints what there is to see; see tour.go
 	backend.Main()
 }

@@ -73,13 +73,6 @@ func text(p *string) string {
 	return *p
 }
 
-func nullID(id int64) *int64 {
-	if id == 0 {
-		return nil
-	}
-	return &id
-}
-
 func number(p *int64) int64 {
 	if p == nil {
 		return 0
