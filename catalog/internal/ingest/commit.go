@@ -293,7 +293,7 @@ func (c *commit) replaceChildren(ctx context.Context) error {
 			if document == nil {
 				document = c.claimed(f.due.ID, child)
 			}
-			offers = append(offers, offer{source: store.Source{Entity: f.due.ID}, at: child.at.String(), content: store.Content{
+			offers = append(offers, offer{source: store.Source{Entity: f.due.ID}, content: store.Content{
 				Ref: child.Ref, LocationKey: child.Key, Unprocessed: document, Hash: child.Hash, Places: child.places, Via: child.via,
 			}})
 		}
@@ -343,13 +343,6 @@ func (c *commit) replaceEdges(ctx context.Context, got *accepted) error {
 	for ref, s := range c.byRef {
 		byID[s.ID] = ref
 	}
-	refused := map[int64]map[string]bool{}
-	for _, claim := range got.claims {
-		if refused[claim.Source.Entity] == nil {
-			refused[claim.Source.Entity] = map[string]bool{}
-		}
-		refused[claim.Source.Entity][claim.Ref] = true
-	}
 	var drop []store.Edge
 	var freed, dropClaims []int64
 	for _, f := range c.batch {
@@ -359,14 +352,16 @@ func (c *commit) replaceEdges(ctx context.Context, got *accepted) error {
 		for _, e := range c.edges[f.due.ID] {
 			p := pair{f.due.ID, e.Target}
 			ref := byID[e.Target]
-			if _, still := old[p]; !still || now[p] || f.keeps(e.Via, ref) && !refused[f.due.ID][ref] {
+			lost := got.refused[[2]any{e.Source, ref}]
+			if _, still := old[p]; !still || now[p] || f.keeps(e.Via, ref) && !lost {
 				continue
 			}
 			drop = append(drop, e)
 			freed = append(freed, e.Target)
 		}
 		for _, claim := range c.claims[f.due.ID] {
-			if !refused[f.due.ID][claim.Ref] && !(f.keeps(claim.Via, claim.Ref) && !c.emits(now, f.due.ID, claim.Ref)) {
+			emitted := got.refused[[2]any{claim.Source, claim.Ref}] || c.emits(now, f.due.ID, claim.Ref)
+			if !got.kept[claim.ID] && (emitted || !f.keeps(claim.Via, claim.Ref)) {
 				dropClaims = append(dropClaims, claim.ID)
 			}
 		}
@@ -380,9 +375,15 @@ func (c *commit) replaceEdges(ctx context.Context, got *accepted) error {
 	if err := c.tx.RemoveClaims(ctx, dropClaims); err != nil {
 		return err
 	}
-	if err := c.addClaims(ctx, got); err != nil {
+	dropped := map[pair]bool{}
+	for _, e := range drop {
+		dropped[pair{e.Source.Entity, e.Target}] = true
+	}
+	shadows := slices.DeleteFunc(got.shadows, func(s store.Claim) bool { return dropped[pair{s.Source.Entity, c.byRef[s.Ref].ID}] })
+	if err := c.tx.AddClaims(ctx, shadows); err != nil {
 		return err
 	}
+	c.out.conflicts = append(c.out.conflicts, got.conflicts...)
 	slices.Sort(freed)
 	rel, err := release(ctx, c.tx, c.now, slices.Compact(freed))
 	if err != nil {
@@ -402,26 +403,6 @@ func (c *commit) emits(now map[struct{ source, target int64 }]bool, source int64
 // keeps says whether what was emitted earlier stays although it was not emitted now.
 func (f *finished) keeps(via int64, ref string) bool {
 	return f.unreadable[anyTarget] || f.unreadable[via] || f.keptRefs[ref]
-}
-
-// addClaims stores what lost, and reports what had not lost before.
-func (c *commit) addClaims(ctx context.Context, got *accepted) error {
-	var fresh []store.Claim
-	for i, claim := range got.claims {
-		known := slices.ContainsFunc(c.claims[claim.Source.Entity], func(old store.Claim) bool {
-			return old.Ref == claim.Ref && old.LocationKey == claim.LocationKey && bytes.Equal(old.Hash, claim.Hash) && old.Via == claim.Via
-		})
-		if known {
-			continue
-		}
-		fresh = append(fresh, got.claims[i])
-	}
-	for _, conflict := range got.conflicts {
-		if !slices.ContainsFunc(c.claims[conflict.Source.Entity], func(old store.Claim) bool { return old.Ref == conflict.Ref }) {
-			c.out.conflicts = append(c.out.conflicts, conflict)
-		}
-	}
-	return c.tx.AddClaims(ctx, fresh)
 }
 
 func (c *commit) replaceRelations(ctx context.Context) error {

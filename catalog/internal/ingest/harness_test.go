@@ -325,14 +325,15 @@ func (w *world) expect(lines ...string) {
 func (w *world) check() {
 	w.t.Helper()
 	for what, q := range map[string]string{
-		"rows without edge that are no orphans":  `SELECT s.ref FROM refresh_state s WHERE NOT s.orphan AND NOT EXISTS (SELECT 1 FROM refresh_edges e WHERE e.target_id = s.id)`,
-		"rows without edge that have claims":     `SELECT s.ref FROM refresh_state s JOIN refresh_claims c ON c.ref = s.ref WHERE NOT EXISTS (SELECT 1 FROM refresh_edges e WHERE e.target_id = s.id)`,
-		"claims on references that have no row":  `SELECT c.ref FROM refresh_claims c WHERE NOT EXISTS (SELECT 1 FROM refresh_state s WHERE s.ref = c.ref)`,
-		"claims that have the key of the holder": `SELECT s.ref FROM refresh_state s JOIN refresh_claims c ON c.ref = s.ref WHERE coalesce(s.location_key, '') = coalesce(c.location_key, '')`,
-		"index rows of entities not served":      `SELECT 'row' FROM search WHERE entity_id NOT IN (SELECT id FROM final_entities)`,
-		"entities processed but not served":      `SELECT s.ref FROM refresh_state s WHERE s.processed IS NOT NULL AND s.id NOT IN (SELECT id FROM final_entities)`,
-		"entities without schedule":              `SELECT ref FROM refresh_state WHERE id NOT IN (SELECT id FROM refresh_queue)`,
-		"the stitch queue":                       `SELECT ref FROM stitch_queue`,
+		"rows without edge that are no orphans": `SELECT s.ref FROM refresh_state s WHERE NOT s.orphan AND NOT EXISTS (SELECT 1 FROM refresh_edges e WHERE e.target_id = s.id)`,
+		"rows without edge that have claims":    `SELECT s.ref FROM refresh_state s JOIN refresh_claims c ON c.ref = s.ref WHERE NOT EXISTS (SELECT 1 FROM refresh_edges e WHERE e.target_id = s.id)`,
+		"claims on references that have no row": `SELECT c.ref FROM refresh_claims c WHERE NOT EXISTS (SELECT 1 FROM refresh_state s WHERE s.ref = c.ref)`,
+		"claims of holders that have no edge":   `SELECT s.ref FROM refresh_state s JOIN refresh_claims c ON c.ref = s.ref WHERE coalesce(s.location_key, '') = coalesce(c.location_key, '') AND NOT EXISTS (SELECT 1 FROM refresh_edges e WHERE e.target_id = s.id AND (e.source_id = c.source_id OR e.source_provider = c.source_provider))`,
+		"claims that say what stands":           `SELECT s.ref FROM refresh_state s JOIN refresh_claims c ON c.ref = s.ref WHERE coalesce(s.location_key, '') = coalesce(c.location_key, '') AND s.unprocessed_hash = c.unprocessed_hash`,
+		"index rows of entities not served":     `SELECT 'row' FROM search WHERE entity_id NOT IN (SELECT id FROM final_entities)`,
+		"entities processed but not served":     `SELECT s.ref FROM refresh_state s WHERE s.processed IS NOT NULL AND s.id NOT IN (SELECT id FROM final_entities)`,
+		"entities without schedule":             `SELECT ref FROM refresh_state WHERE id NOT IN (SELECT id FROM refresh_queue)`,
+		"the stitch queue":                      `SELECT ref FROM stitch_queue`,
 	} {
 		rows, err := w.db.Query(w.t.Context(), db.Same(q))
 		if err != nil {

@@ -193,9 +193,12 @@ func (l *listing) flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("provider %s: compare entities: %w", l.provider.Name, err)
 	}
+	// What the provider says about an entity is in its claim, if there is one.
 	known := make(map[string]store.Member, len(members))
 	for _, m := range members {
-		known[m.Ref] = m
+		if _, ok := known[m.Ref]; !ok || m.Claimed {
+			known[m.Ref] = m
+		}
 	}
 	for _, c := range l.pending {
 		if m, ok := known[c.Ref]; ok && m.LocationKey == c.LocationKey && bytes.Equal(m.Hash, c.Hash) {
@@ -339,41 +342,40 @@ func (p *Provider) settle(ctx context.Context, tx *store.Tx, now time.Time, stat
 	if err := tx.AddEdges(ctx, got.edges); err != nil {
 		return err
 	}
-	refused := map[string]bool{}
 	var lost []store.Edge
-	for _, c := range got.claims {
-		if c.Source.Provider != p.Name {
-			continue
-		}
-		refused[c.Ref] = true
-		if s := states[c.Ref]; s != nil {
-			lost = append(lost, store.Edge{Source: c.Source, Target: s.ID})
+	for key := range got.refused {
+		source, ref := key[0].(store.Source), key[1].(string)
+		if st := states[ref]; st != nil && !slices.ContainsFunc(got.edges, func(e store.Edge) bool { return e.Target == st.ID }) {
+			lost = append(lost, store.Edge{Source: source, Target: st.ID})
 		}
 	}
 	if err := tx.RemoveEdges(ctx, lost); err != nil {
 		return err
 	}
-	if err := tx.AddClaims(ctx, got.claims); err != nil {
+	shadows := slices.DeleteFunc(got.shadows, func(c store.Claim) bool { return c.Source.Provider == p.Name && got.refused[[2]any{c.Source, c.Ref}] })
+	if err := tx.AddClaims(ctx, shadows); err != nil {
 		return err
 	}
-	var won []int64
-	known := map[string]bool{}
+	targets := make([]int64, len(lost))
+	for i, e := range lost {
+		targets[i] = e.Target
+	}
+	rel, err := release(ctx, tx, now, targets)
+	if err != nil {
+		return err
+	}
+	var over []int64
 	for _, c := range old {
-		known[c.Ref] = true
-		if !refused[c.Ref] {
-			won = append(won, c.ID)
+		if !got.kept[c.ID] {
+			over = append(over, c.ID)
 		}
 	}
-	if err := tx.RemoveClaims(ctx, won); err != nil {
+	if err := tx.RemoveClaims(ctx, over); err != nil {
 		return err
 	}
-	for _, c := range got.conflicts {
-		if !known[c.Ref] {
-			sum.conflicts = append(sum.conflicts, c)
-		}
-	}
+	sum.conflicts = append(sum.conflicts, got.conflicts...)
 	sum.added, sum.updated = sum.added+got.inserted, sum.updated+got.updated
-	return queueStitches(ctx, tx, now, got.restitch, nil)
+	return queueStitches(ctx, tx, now, append(got.restitch, rel.restitch...), nil)
 }
 
 // remove ends the provider's emitting of rows, and of claims by reference.

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/callboard-dev/callboard/catalog/internal/store"
@@ -24,7 +26,10 @@ func release(ctx context.Context, tx *store.Tx, now time.Time, targets []int64) 
 		return out, nil
 	}
 	free, err := unheld(ctx, tx, targets)
-	if err != nil || len(free) == 0 {
+	if err != nil {
+		return nil, err
+	}
+	if out.woken, err = restore(ctx, tx, now, targets, free); err != nil || len(free) == 0 {
 		return out, err
 	}
 	states, err := tx.StatesByID(ctx, free)
@@ -61,6 +66,58 @@ func release(ctx context.Context, tx *store.Tx, now time.Time, targets []int64) 
 	out.deleted = gone.deleted
 	out.woken = out.woken || gone.woken
 	return out, nil
+}
+
+// restore gives rows that are still held the content of one of their holders, if the
+// one whose content stood is gone: then all that are left have a claim.
+func restore(ctx context.Context, tx *store.Tx, now time.Time, targets, free []int64) (woken bool, err error) {
+	held := slices.DeleteFunc(slices.Clone(targets), func(id int64) bool { return slices.Contains(free, id) })
+	states, err := tx.StatesByID(ctx, held)
+	if err != nil {
+		return false, err
+	}
+	refs := make([]string, len(states))
+	byRef := make(map[string]*store.State, len(states))
+	for i, s := range states {
+		refs[i], byRef[s.Ref] = s.Ref, s
+	}
+	claims, err := tx.ClaimsOn(ctx, refs)
+	if err != nil || len(claims) == 0 {
+		return false, err
+	}
+	edges, err := tx.EdgesTo(ctx, held)
+	if err != nil {
+		return false, err
+	}
+	shadows := map[string][]store.Claim{}
+	for _, c := range claims {
+		if c.LocationKey == byRef[c.Ref].LocationKey {
+			shadows[c.Ref] = append(shadows[c.Ref], c)
+		}
+	}
+	var contents []store.Content
+	var done []int64
+	for ref, list := range shadows {
+		s := byRef[ref]
+		stands := slices.ContainsFunc(edges, func(e store.Edge) bool {
+			return e.Target == s.ID && !slices.ContainsFunc(list, func(c store.Claim) bool { return c.Source == e.Source })
+		})
+		if stands {
+			continue
+		}
+		content := list[0].Content
+		content.ID = s.ID
+		contents = append(contents, content)
+		for _, c := range list {
+			if bytes.Equal(c.Hash, content.Hash) {
+				done = append(done, c.ID)
+			}
+		}
+	}
+	if err := tx.UpdateContents(ctx, now, contents); err != nil {
+		return false, err
+	}
+	return len(contents) > 0, tx.RemoveClaims(ctx, done)
 }
 
 // unheld returns those of targets that no provider and no other entity leads to: they
@@ -163,7 +220,9 @@ func promote(ctx context.Context, tx *store.Tx, now time.Time, states []*store.S
 		}
 		s := byRef[c.Ref]
 		edges = append(edges, store.Edge{Source: c.Source, Target: s.ID, Via: c.Via})
-		done = append(done, c.ID)
+		if bytes.Equal(c.Hash, b.Hash) {
+			done = append(done, c.ID)
+		}
 		if c.ID == b.ID {
 			content := c.Content
 			content.ID = s.ID
@@ -190,9 +249,12 @@ type erased struct {
 func erase(ctx context.Context, tx *store.Tx, now time.Time, roots []int64) (*erased, error) {
 	out := &erased{}
 	for len(roots) > 0 {
-		doomed, err := unreachable(ctx, tx, roots)
-		if err != nil || len(doomed) == 0 {
-			return out, err
+		doomed, alive, err := unreachable(ctx, tx, roots)
+		if err != nil {
+			return nil, err
+		}
+		if len(doomed) == 0 {
+			return out, out.restore(ctx, tx, now, alive)
 		}
 		states, err := tx.LockStates(ctx, doomed, nil)
 		if err != nil {
@@ -224,9 +286,17 @@ func erase(ctx context.Context, tx *store.Tx, now time.Time, roots []int64) (*er
 			return nil, err
 		}
 		out.deleted += len(ids)
-		return out, nil
+		return out, out.restore(ctx, tx, now, alive)
 	}
 	return out, nil
+}
+
+// restore looks after rows that stay: they may have lost the holder whose content
+// stood.
+func (out *erased) restore(ctx context.Context, tx *store.Tx, now time.Time, alive []int64) error {
+	woken, err := restore(ctx, tx, now, alive, nil)
+	out.woken = out.woken || woken
+	return err
 }
 
 // cutFrom removes the edges from dying rows to promoted ones.
@@ -248,9 +318,9 @@ func cutFrom(ctx context.Context, tx *store.Tx, promoted, dying map[int64]bool) 
 	return tx.RemoveEdges(ctx, cut)
 }
 
-// unreachable returns those of roots, and of all that they lead to, that nothing
-// outside of that set leads to.
-func unreachable(ctx context.Context, tx *store.Tx, roots []int64) ([]int64, error) {
+// unreachable splits roots, and all that they lead to, into what nothing outside of
+// that set leads to, and the rest.
+func unreachable(ctx context.Context, tx *store.Tx, roots []int64) (doomed, reached []int64, err error) {
 	within := map[int64]bool{}
 	var all []int64
 	for level := roots; len(level) > 0; {
@@ -264,7 +334,7 @@ func unreachable(ctx context.Context, tx *store.Tx, roots []int64) ([]int64, err
 		all = append(all, fresh...)
 		edges, err := tx.EdgesFrom(ctx, fresh)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		level = level[:0:0]
 		for _, e := range edges {
@@ -273,7 +343,7 @@ func unreachable(ctx context.Context, tx *store.Tx, roots []int64) ([]int64, err
 	}
 	edges, err := tx.EdgesTo(ctx, all)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	leadsTo := map[int64][]int64{}
 	alive := map[int64]bool{}
@@ -296,11 +366,12 @@ func unreachable(ctx context.Context, tx *store.Tx, roots []int64) ([]int64, err
 			}
 		}
 	}
-	doomed := all[:0:0]
 	for _, id := range all {
-		if !alive[id] {
+		if alive[id] {
+			reached = append(reached, id)
+		} else {
 			doomed = append(doomed, id)
 		}
 	}
-	return doomed, nil
+	return doomed, reached, nil
 }

@@ -113,7 +113,8 @@ func (tx *Tx) RemoveEdges(ctx context.Context, edges []Edge) error {
 	return forEach(ctx, tx.c, deleteEntityEdges, len(sources), sources, targets)
 }
 
-// A Claim is an emission that lost to the holder of another location key.
+// A Claim is an emission that is not what its row holds: it lost to the holder of
+// another location key, or another source with the same key came later.
 type Claim struct {
 	ID      int64
 	Source  Source
@@ -147,10 +148,10 @@ var (
 )
 
 const (
-	onProviderClaim = ` ON CONFLICT (source_provider, ref) WHERE source_provider IS NOT NULL DO UPDATE SET
-		location_key = excluded.location_key, unprocessed = excluded.unprocessed, unprocessed_hash = excluded.unprocessed_hash, places = excluded.places`
-	onEntityClaim = ` ON CONFLICT (source_id, ref) WHERE source_id IS NOT NULL DO UPDATE SET
-		location_key = excluded.location_key, unprocessed = excluded.unprocessed, unprocessed_hash = excluded.unprocessed_hash,
+	onProviderClaim = ` ON CONFLICT (source_provider, ref, coalesce(location_key, '')) WHERE source_provider IS NOT NULL DO UPDATE SET
+		unprocessed = excluded.unprocessed, unprocessed_hash = excluded.unprocessed_hash, places = excluded.places`
+	onEntityClaim = ` ON CONFLICT (source_id, ref, coalesce(location_key, '')) WHERE source_id IS NOT NULL DO UPDATE SET
+		unprocessed = excluded.unprocessed, unprocessed_hash = excluded.unprocessed_hash,
 		places = excluded.places, via = excluded.via`
 )
 
@@ -193,7 +194,8 @@ func collectClaims(rows db.Rows, err error) (out []Claim, _ error) {
 	return out, err
 }
 
-// AddClaims stores lost emissions; there is one of each source for a reference.
+// AddClaims stores emissions that do not stand; there is one of each source for a
+// reference and location key.
 func (tx *Tx) AddClaims(ctx context.Context, claims []Claim) error {
 	var roots, nested []Claim
 	for _, c := range claims {

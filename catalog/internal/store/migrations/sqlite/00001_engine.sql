@@ -46,8 +46,10 @@ CREATE UNIQUE INDEX refresh_edges_by_provider ON refresh_edges (source_provider,
 CREATE UNIQUE INDEX refresh_edges_by_source ON refresh_edges (source_id, target_id) WHERE source_id IS NOT NULL;
 CREATE INDEX refresh_edges_by_target ON refresh_edges (target_id, source_id);
 
--- Emissions that lost to the holder of another location key. When the holder lets
--- go, the best claim takes the reference over, with its uid.
+-- Emissions that are not what the row holds. Those with another location key lost to
+-- the holder: when it lets go, the best claim takes the reference over, with its uid.
+-- Those with the row's key have an edge too: a source that came later emits the
+-- same reference with other content, which stands while that source does.
 CREATE TABLE refresh_claims (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
     source_provider  TEXT,
@@ -60,8 +62,8 @@ CREATE TABLE refresh_claims (
     via              INTEGER NOT NULL DEFAULT 0,
     CHECK ((source_provider IS NULL) <> (source_id IS NULL))
 );
-CREATE UNIQUE INDEX refresh_claims_by_provider ON refresh_claims (source_provider, ref) WHERE source_provider IS NOT NULL;
-CREATE UNIQUE INDEX refresh_claims_by_source ON refresh_claims (source_id, ref) WHERE source_id IS NOT NULL;
+CREATE UNIQUE INDEX refresh_claims_by_provider ON refresh_claims (source_provider, ref, coalesce(location_key, '')) WHERE source_provider IS NOT NULL;
+CREATE UNIQUE INDEX refresh_claims_by_source ON refresh_claims (source_id, ref, coalesce(location_key, '')) WHERE source_id IS NOT NULL;
 CREATE INDEX refresh_claims_by_ref ON refresh_claims (ref);
 
 CREATE TABLE refresh_keys (
