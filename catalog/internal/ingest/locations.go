@@ -61,11 +61,21 @@ func (l *Locations) Restore(ctx context.Context) error {
 	}
 	return l.provider.Replace(ctx, func(yield func(Deferred, error) bool) {
 		for _, r := range rows {
-			if !yield(LocationDeferred(entity.Location{Type: r.Type, Target: r.Target}, ""), nil) {
+			if !yield(registeredDeferred(r), nil) {
 				return
 			}
 		}
 	})
+}
+
+// registeredDeferred is the Location entity of a row, whose reference stays the one that
+// the location was registered with.
+func registeredDeferred(row store.Location) Deferred {
+	d := LocationDeferred(entity.Location{Type: row.Type, Target: row.Target}, "")
+	if ref, err := entity.ParseRef(row.EntityRef); err == nil {
+		d.Entity.Set(ref.Name, "metadata", "name")
+	}
+	return d
 }
 
 // Create registers a location. If there is one with the same type and target already,
@@ -74,8 +84,16 @@ func (l *Locations) Create(ctx context.Context, loc entity.Location) (_ store.Lo
 	if err := checkLocation(loc); err != nil {
 		return store.Location{}, false, err
 	}
-	d := LocationDeferred(loc, "")
-	row := store.Location{ID: uuid.NewString(), Type: loc.Type, Target: loc.Target, EntityRef: d.Entity.Ref().String()}
+	row := store.Location{ID: uuid.NewString(), Type: loc.Type, Target: loc.Target, EntityRef: LocationDeferred(loc, "").Entity.Ref().String()}
+	// Another location may have been registered with this type and target, and been
+	// given others since: the reference stayed with it.
+	switch other, err := l.engine.store.LocationByEntityRef(ctx, row.EntityRef); {
+	case err == nil && (other.Type != loc.Type || other.Target != loc.Target):
+		row.EntityRef = "location:default/generated-" + strings.ReplaceAll(row.ID, "-", "")
+	case err != nil && !errors.Is(err, db.ErrNoRows):
+		return row, false, err
+	}
+	d := registeredDeferred(row)
 	err = l.change(ctx, []Deferred{d}, nil, func(tx *store.Tx) (bool, error) {
 		created, err = tx.AddLocation(ctx, row)
 		return created, err
@@ -104,8 +122,9 @@ func (l *Locations) List(ctx context.Context) ([]store.Location, error) {
 	return l.engine.store.Locations(ctx)
 }
 
-// Update gives the location with id another type and target. What came from the old
-// target goes, unless something else emits it. The error is apierr.NotFound, or
+// Update gives the location with id another type and target (contract catalog.md,
+// 1.6.16). Its entity keeps the reference. What came from the old target goes, unless
+// something else emits it. The error is apierr.NotFound, or
 // apierr.Conflict if another location has the type and target.
 func (l *Locations) Update(ctx context.Context, id string, loc entity.Location) (row store.Location, err error) {
 	if err := checkLocation(loc); err != nil {
@@ -115,13 +134,8 @@ func (l *Locations) Update(ctx context.Context, id string, loc entity.Location) 
 	if err != nil {
 		return store.Location{}, err
 	}
-	d := LocationDeferred(loc, "")
-	row = store.Location{ID: id, Type: loc.Type, Target: loc.Target, EntityRef: d.Entity.Ref().String()}
-	var removed []string
-	if old.EntityRef != row.EntityRef {
-		removed = []string{old.EntityRef}
-	}
-	err = l.change(ctx, []Deferred{d}, removed, func(tx *store.Tx) (bool, error) {
+	row = store.Location{ID: id, Type: loc.Type, Target: loc.Target, EntityRef: old.EntityRef}
+	err = l.change(ctx, []Deferred{registeredDeferred(row)}, nil, func(tx *store.Tx) (bool, error) {
 		if _, err := tx.Location(ctx, id); err != nil {
 			return false, notFound(err, id)
 		}
@@ -185,7 +199,12 @@ func notFound(err error, id string) error {
 	return err
 }
 
+// checkLocation lets blank targets pass, as upstream does: processing says what is wrong
+// with them.
 func checkLocation(loc entity.Location) error {
+	if loc.Target != "" && strings.TrimSpace(loc.Target) == "" {
+		loc.Target = "blank"
+	}
 	if _, err := entity.ParseLocation(loc.String()); err != nil {
 		return apierr.Input.Wrap(err, "location cannot be registered")
 	}

@@ -14,12 +14,13 @@ const locationColumns = `id, type, target, entity_ref`
 func (l *Location) scan(r db.Row) error { return r.Scan(&l.ID, &l.Type, &l.Target, &l.EntityRef) }
 
 var (
-	selectLocations        = db.Same(`SELECT ` + locationColumns + ` FROM locations ORDER BY id`)
-	selectLocation         = db.Same(`SELECT ` + locationColumns + ` FROM locations WHERE id = $1`)
-	selectLocationByTarget = db.Same(`SELECT ` + locationColumns + ` FROM locations WHERE type = $1 AND target = $2`)
-	insertLocation         = db.Same(`INSERT INTO locations (` + locationColumns + `) VALUES ($1, $2, $3, $4) ON CONFLICT (type, target) DO NOTHING`)
-	updateLocation         = db.Same(`UPDATE locations SET type = $2, target = $3, entity_ref = $4 WHERE id = $1`)
-	deleteLocation         = db.Same(`DELETE FROM locations WHERE id = $1`)
+	selectLocations           = db.Same(`SELECT ` + locationColumns + ` FROM locations ORDER BY id`)
+	selectLocation            = db.Same(`SELECT ` + locationColumns + ` FROM locations WHERE id = $1`)
+	selectLocationByTarget    = db.Same(`SELECT ` + locationColumns + ` FROM locations WHERE type = $1 AND target = $2`)
+	selectLocationByEntityRef = db.Same(`SELECT ` + locationColumns + ` FROM locations WHERE entity_ref = $1 ORDER BY id LIMIT 1`)
+	insertLocation            = db.Same(`INSERT INTO locations (` + locationColumns + `) VALUES ($1, $2, $3, $4) ON CONFLICT (type, target) DO NOTHING`)
+	updateLocation            = db.Same(`UPDATE locations SET type = $2, target = $3, entity_ref = $4 WHERE id = $1`)
+	deleteLocation            = db.Same(`DELETE FROM locations WHERE id = $1`)
 )
 
 // Locations lists all, by id.
@@ -43,6 +44,12 @@ func (s *Store) Location(ctx context.Context, id string) (l Location, err error)
 // LocationByTarget returns db.ErrNoRows if there is none.
 func (s *Store) LocationByTarget(ctx context.Context, typ, target string) (l Location, err error) {
 	err = l.scan(s.db.QueryRow(ctx, selectLocationByTarget, typ, target))
+	return l, err
+}
+
+// LocationByEntityRef returns db.ErrNoRows if there is none.
+func (s *Store) LocationByEntityRef(ctx context.Context, ref string) (l Location, err error) {
+	err = l.scan(s.db.QueryRow(ctx, selectLocationByEntityRef, ref))
 	return l, err
 }
 
