@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net/http"
 	"reflect"
 
 	"github.com/callboard-dev/callboard/backend/internal/actions"
@@ -170,9 +169,6 @@ type ActionsClient interface {
 	Invoke(ctx context.Context, c Credentials, id string, input, secrets json.RawMessage) (json.RawMessage, error)
 }
 
-func (c *core) actionsClient(auth Auth, d Discovery, log *slog.Logger) ActionsClient {
-	return &actions.Client{
-		Config: c.sections.Actions, HTTP: &http.Client{Transport: c.shared.transport},
-		Base: d.BaseURL, Token: auth.TokenFor, Log: log,
-	}
+func (c *core) actionsClient(clients Clients, log *slog.Logger) ActionsClient {
+	return &actions.Client{Config: c.sections.Actions, Open: clients.Client, Log: log}
 }

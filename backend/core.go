@@ -247,7 +247,7 @@ func (c *core) reset() error {
 	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db), p.clients.http); err != nil {
 		errs = append(errs, err)
 	}
-	if p.shared, err = c.newShared(p, closers); err != nil {
+	if p.shared, err = c.newShared(closers); err != nil {
 		errs = append(errs, err)
 	}
 	c.parts = p

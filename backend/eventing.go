@@ -3,8 +3,8 @@ package backend
 import (
 	"context"
 	"iter"
+	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/callboard-dev/callboard/backend/internal/events"
 )
@@ -49,22 +49,12 @@ func (p pluginEvents) Subscribe(ctx context.Context, id string, topics ...string
 	}
 }
 
-// newEvents makes the hub of this process, and the transport of its clients.
-func (c *core) newEvents(parts parts) (*events.Hub, *http.Transport) {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = 30 * time.Second
-	client := &http.Client{Transport: t}
-	hub := events.NewHub(c.sections.Events, c.log, c.whereEvents, func(plugin string) *events.Client {
-		return &events.Client{
-			HTTP: client,
-			Base: func() (string, error) { return parts.discovery.BaseURL("events") },
-			Token: func(ctx context.Context) (string, error) {
-				p := parts.auth.plugin(PluginID(plugin))
-				return p.TokenFor(ctx, p.Own(), "events")
-			},
-		}
-	})
-	return hub, t
+// newEvents is the Events of a plugin.
+func (c *core) newEvents(id PluginID, auth Auth, clients Clients, log *slog.Logger) Events {
+	client := &events.Client{Open: func(ctx context.Context) (*http.Client, string, error) {
+		return clients.Client(ctx, auth.Own(), "events")
+	}}
+	return pluginEvents{c.shared.events.Service(string(id), client, log)}
 }
 
 // whereEvents says where the events plugin runs.

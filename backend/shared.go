@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
 
 	"go.uber.org/fx"
 
@@ -28,15 +27,13 @@ func (s *sharedSections) decode(decode func(path string, out any)) {
 
 // sharedServices are those services of a process of which each plugin sees its own part.
 type sharedServices struct {
-	events    *events.Hub
-	transport *http.Transport // to plugins in other processes
-	caches    *caches
-	closers   []io.Closer // of what is not closed elsewhere
+	events  *events.Hub
+	caches  *caches
+	closers []io.Closer // of what is not closed elsewhere
 }
 
-func (c *core) newShared(p parts, closers []io.Closer) (*sharedServices, error) {
-	s := &sharedServices{closers: closers}
-	s.events, s.transport = c.newEvents(p)
+func (c *core) newShared(closers []io.Closer) (*sharedServices, error) {
+	s := &sharedServices{events: events.NewHub(c.sections.Events, c.log, c.whereEvents), closers: closers}
 	var err error
 	if s.caches, err = c.newCaches(); err == nil {
 		s.closers = append(s.closers, s.caches.store)
@@ -49,7 +46,6 @@ func (s *sharedServices) close() error {
 	if s == nil {
 		return nil
 	}
-	s.transport.CloseIdleConnections()
 	var errs []error
 	for _, c := range s.closers {
 		errs = append(errs, c.Close())
@@ -61,7 +57,6 @@ func (s *sharedServices) close() error {
 func (c *core) sharedServices(id PluginID) fx.Option {
 	opts := []fx.Option{fx.Provide(
 		func(log *slog.Logger) Cache { return c.shared.caches.plugin(id, log) },
-		func(log *slog.Logger) Events { return pluginEvents{c.shared.events.Service(string(id), log)} },
 		func() ActionPermissions { return allowAll{} },
 		fx.Private,
 	)}
@@ -76,7 +71,8 @@ func (c *core) sharedServices(id PluginID) fx.Option {
 func (c *core) derivedServices(id PluginID) fx.Option {
 	return fx.Provide(
 		func(r Router, p ActionPermissions, log *slog.Logger) *Actions { return c.newActions(id, r, p, log) },
-		func(a Auth, d Discovery, log *slog.Logger) ActionsClient { return c.actionsClient(a, d, log) },
+		func(in Clients, log *slog.Logger) ActionsClient { return c.actionsClient(in, log) },
+		func(a Auth, in Clients, log *slog.Logger) Events { return c.newEvents(id, a, in, log) },
 		fx.Private,
 	)
 }

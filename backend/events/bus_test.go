@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	token  = "0123456789-static-token"
-	static = `
+	token = "0123456789-static-token"
+	allow = `
 backend: {auth: {externalAccess: [{type: static, options: {token: ` + token + `, subject: test}}]}}
 events: {notifyTimeoutMs: 50}
 `
@@ -33,23 +33,31 @@ events: {notifyTimeoutMs: 50}
 func TestClient(t *testing.T) {
 	t.Parallel()
 	eventstest.RunBroker(t, func(t *testing.T) bus.Broker {
-		b := backendtest.Start(t, static, events.Plugin())
+		b := backendtest.Start(t, allow, events.Plugin())
 		return client(b.URL)
 	})
 }
 
 func client(base string) *bus.Client {
-	return &bus.Client{
-		HTTP:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		Base:  func() (string, error) { return base + "/api/events", nil },
-		Token: func(context.Context) (string, error) { return token, nil },
-	}
+	return &bus.Client{Open: func(context.Context) (*http.Client, string, error) {
+		return &http.Client{Transport: static{}}, base + "/api/events", nil
+	}}
+}
+
+// static sends the static token.
+type static struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (static) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+token)
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // A reader that does not name itself has handled what it has read, as upstream's have.
 func TestAnonymousReadersHandleByReading(t *testing.T) {
 	t.Parallel()
-	b := backendtest.Start(t, static, events.Plugin())
+	b := backendtest.Start(t, allow, events.Plugin())
 	c := client(b.URL)
 	if err := c.Subscribe(t.Context(), "s", []string{"t"}); err != nil {
 		t.Fatal(err)

@@ -21,10 +21,9 @@ import (
 // A Client lists and invokes the actions of all plugins that are sources.
 type Client struct {
 	Config Config
-	HTTP   *http.Client
-	Base   func(plugin string) (string, error)
-	Token  func(ctx context.Context, c principal.Credentials, plugin string) (string, error)
-	Log    *slog.Logger
+	// Open returns a client that acts as c towards a plugin, and the plugin's base URL.
+	Open func(ctx context.Context, c principal.Credentials, plugin string) (client *http.Client, baseURL string, err error)
+	Log  *slog.Logger
 }
 
 // listTimeout bounds how long one plugin may take to list its actions.
@@ -95,11 +94,7 @@ func (c *Client) Invoke(ctx context.Context, caller principal.Credentials, id st
 const maxAnswer = 64 << 20
 
 func (c *Client) send(ctx context.Context, caller principal.Credentials, plugin, method, path string, in, out any) error {
-	base, err := c.Base(plugin)
-	if err != nil {
-		return err
-	}
-	token, err := c.Token(ctx, caller, plugin)
+	client, base, err := c.Open(ctx, caller, plugin)
 	if err != nil {
 		return err
 	}
@@ -113,11 +108,10 @@ func (c *Client) send(ctx context.Context, caller principal.Credentials, plugin,
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := c.HTTP.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

@@ -40,12 +40,9 @@ type WireEvent struct {
 // (contract/backend.md section 17.2). It also understands a bus that is not Callboard's;
 // such a bus takes events for handled once they are read.
 type Client struct {
-	// HTTP sends the requests. It must have no timeout of its own: reading waits.
-	HTTP *http.Client
-	// Base returns the URL of the events plugin.
-	Base func() (string, error)
-	// Token returns a service token for the events plugin.
-	Token func(ctx context.Context) (string, error)
+	// Open returns a client that sends a service token for the events plugin along, and
+	// the plugin's base URL. The client must have no timeout of its own: reading waits.
+	Open func(ctx context.Context) (client *http.Client, baseURL string, err error)
 	// NoBus is called when the plugin is not there; it may be nil.
 	NoBus func()
 }
@@ -185,11 +182,7 @@ func (c *Client) lease(ctx context.Context, method, id string, header http.Heade
 
 // send returns an answer with a status below 300, whose body the caller closes.
 func (c *Client) send(ctx context.Context, method, path string, body any, header http.Header) (*http.Response, error) {
-	base, err := c.Base()
-	if err != nil {
-		return nil, err
-	}
-	token, err := c.Token(ctx)
+	client, base, err := c.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -210,11 +203,10 @@ func (c *Client) send(ctx context.Context, method, path string, body any, header
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := c.HTTP.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,6 @@ type Hub struct {
 	cfg    Config
 	log    *slog.Logger
 	where  func() Where
-	client func(plugin string) *Client
 	memory *Memory
 
 	mu       sync.Mutex
@@ -58,18 +57,18 @@ type Hub struct {
 const attachWait = 30 * time.Second
 
 // NewHub returns the Hub of a process. where is asked when events are used, not
-// before. client is how a plugin reaches the bus when that runs elsewhere.
-func NewHub(cfg Config, log *slog.Logger, where func() Where, client func(plugin string) *Client) *Hub {
-	h := &Hub{cfg: cfg, log: log, where: where, client: client, memory: NewMemory(nil), arrived: make(chan struct{})}
+// before.
+func NewHub(cfg Config, log *slog.Logger, where func() Where) *Hub {
+	h := &Hub{cfg: cfg, log: log, where: where, memory: NewMemory(nil), arrived: make(chan struct{})}
 	if h.cfg.UseEventBus == "" {
 		h.cfg.UseEventBus = Auto
 	}
 	return h
 }
 
-// Service returns the events of a plugin.
-func (h *Hub) Service(plugin string, log *slog.Logger) *Service {
-	c := h.client(plugin)
+// Service returns the events of a plugin, which reaches the bus with c when that runs
+// elsewhere.
+func (h *Hub) Service(plugin string, c *Client, log *slog.Logger) *Service {
 	c.NoBus = h.noBus
 	return &Service{plugin: plugin, hub: h, client: c, log: log}
 }

@@ -13,12 +13,11 @@ import (
 )
 
 func hub(cfg events.Config, where events.Where) *events.Hub {
-	return events.NewHub(cfg, slog.New(slog.DiscardHandler), func() events.Where { return where },
-		func(string) *events.Client { return &events.Client{} })
+	return events.NewHub(cfg, slog.New(slog.DiscardHandler), func() events.Where { return where })
 }
 
 func service(h *events.Hub, plugin string) *events.Service {
-	return h.Service(plugin, slog.New(slog.DiscardHandler))
+	return h.Service(plugin, &events.Client{}, slog.New(slog.DiscardHandler))
 }
 
 // take collects payloads until n have come.
