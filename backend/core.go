@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -101,7 +102,6 @@ func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 	c.redactor.Add(c.cfg.Secrets()...) // those of the sections are known once they are decoded
 	if err := c.openLog(); err != nil {
 		found.add(nil, err)
-		return nil, found
 	}
 	c.watcher = config.NewWatcher(c.cfg, c.log)
 	for _, err := range config.Problems(c.positioned(c.reset())) {
@@ -128,8 +128,14 @@ func environment(s settings) Environment {
 // readSections decodes what the core services need, and reports all that is wrong.
 func (c *core) readSections(found *problems) {
 	s := &c.sections
+	// A section with a mistake is put back to what it was: the parts that are made of it
+	// can be checked on, and do not report the mistake again.
 	decode := func(path string, out any) {
+		v := reflect.ValueOf(out).Elem()
+		before := reflect.New(v.Type()).Elem()
+		before.Set(v)
 		for _, err := range config.Problems(c.cfg.Decode(path, out)) {
+			v.Set(before)
 			found.add(nil, err)
 		}
 	}
@@ -142,6 +148,7 @@ func (c *core) readSections(found *problems) {
 	s.sharedSections.decode(decode)
 	var err error
 	if s.SCM, s.Reading, err = scm.ReadConfig(c.cfg); err != nil {
+		s.SCM, s.Reading = scm.Config{}, scm.ReadingConfig{}
 		for _, e := range config.Problems(err) {
 			found.add(nil, e)
 		}
@@ -188,14 +195,15 @@ func (c *core) openLog() error {
 	}
 	h, err := logging.New(next, c.sections.Logger, c.settings.getenv("LOG_LEVEL"))
 	if err != nil {
-		return Fix("environment variable LOG_LEVEL: "+err.Error(), "set it to error, warn, info or debug")
+		err = Fix("environment variable LOG_LEVEL: "+err.Error(), "set it to error, warn, info or debug")
+		h, _ = logging.New(next, c.sections.Logger, "") // the section itself was checked before
 	}
 	c.levels = h
 	c.log = slog.New(h)
 	for k, v := range c.sections.Logger.Meta {
 		c.log = c.log.With(k, v)
 	}
-	return nil
+	return err
 }
 
 func isTerminal(w any) bool {

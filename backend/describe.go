@@ -73,17 +73,17 @@ func (b *Backend) Reference() []config.Key {
 // coreReference is the sections of the core services, with their defaults.
 func coreReference() map[string]any {
 	return map[string]any{
-		"backend":           rootserver.Defaults(),
-		"backend.logger":    coreSections{}.Logger,
-		"backend.startup":   bootConfig{},
-		"backend.database":  coreSections{}.Database,
-		"backend.reading":   coreSections{}.Reading,
-		"backend.cache":     coreSections{}.Cache,
-		"backend.actions":   coreSections{}.Actions,
-		"discovery":         discoveryConfig{},
-		"events":            coreSections{}.Events,
-		"integrations":      coreSections{}.SCM,
-		"backend.auth":      coreSections{}.authSections.Auth,
+		"backend":          rootserver.Defaults(),
+		"backend.logger":   coreSections{}.Logger,
+		"backend.startup":  bootConfig{},
+		"backend.database": coreSections{}.Database,
+		"backend.reading":  coreSections{}.Reading,
+		"backend.cache":    coreSections{}.Cache,
+		"backend.actions":  coreSections{}.Actions,
+		"discovery":        discoveryConfig{},
+		"events":           coreSections{}.Events,
+		"integrations":     coreSections{}.SCM,
+		"backend.auth":     coreSections{}.authSections.Auth,
 	}
 }
 

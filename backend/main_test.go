@@ -55,6 +55,22 @@ backend:
 		{name: "check-warns-of-unknown-keys", files: map[string]string{
 			"app-config.yaml": base + "catalog:\n  rulez: []\n",
 		}, args: []string{"--config", "app-config.yaml", "--check"}, code: 0},
+		{name: "mistakes-of-core-and-plugins", files: map[string]string{
+			"app-config.yaml": `
+backend:
+  baseUrl: http://localhost:7007
+  listen: [7007]
+  database: {client: mysql2}
+  cors: {origin: 5}
+  logger: {level: loud, overrides: [{matchers: {plugin: '/(/'}, level: silent}]}
+  startup: {plugins: {catalog: {onPluginBootFailure: maybe}}}
+discovery: {endpoints: [{target: 'ftp://catalog.internal', plugins: [catalog]}]}
+integrations: {github: [{host: ghe.acme.example}]}
+catalog: {rules: [{allow: Component}]}
+`}, args: []string{"--config", "app-config.yaml"}, code: 1},
+		{name: "store-without-its-module", files: map[string]string{
+			"app-config.yaml": base + "  rateLimit: {store: {type: redis, connection: 'redis://127.0.0.1'}}\n  cache: {store: redis, connection: 'redis://127.0.0.1'}\n",
+		}, args: []string{"--config", "app-config.yaml"}, code: 1},
 		{name: "unknown-flag", args: []string{"--port", "80"}, code: 2},
 		{name: "help", args: []string{"--help"}, code: 0},
 	} {

@@ -5,11 +5,14 @@ package logging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
 	"strings"
 	"sync/atomic"
+
+	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // Config is backend.logger.
@@ -27,13 +30,14 @@ type Override struct {
 
 // Validate checks levels and regular expressions.
 func (c *Config) Validate() error {
+	var errs []error
 	if c.Level != "" {
 		if _, err := ParseLevel(c.Level); err != nil {
-			return err
+			errs = append(errs, config.At("level", err))
 		}
 	}
 	_, err := compile(c.Overrides)
-	return err
+	return errors.Join(append(errs, err)...)
 }
 
 // ParseLevel reads error, warn, info or debug in any case.
@@ -112,10 +116,11 @@ func (h *Handler) Set(c Config, env string) error {
 
 func compile(list []Override) ([]override, error) {
 	var out []override
+	var errs []error
 	for i, o := range list {
 		level, err := ParseLevel(o.Level)
 		if err != nil {
-			return nil, fmt.Errorf("overrides[%d].level: %w", i, err)
+			errs = append(errs, config.At(fmt.Sprintf("overrides[%d].level", i), err))
 		}
 		c := override{level: level}
 		for field, v := range o.Matchers {
@@ -127,7 +132,8 @@ func compile(list []Override) ([]override, error) {
 			for _, v := range values {
 				fn, err := match(fmt.Sprint(v))
 				if err != nil {
-					return nil, fmt.Errorf("overrides[%d].matchers.%s: %w", i, field, err)
+					errs = append(errs, config.At(fmt.Sprintf("overrides[%d].matchers.%s", i, field), err))
+					continue
 				}
 				m.any = append(m.any, fn)
 			}
@@ -135,7 +141,7 @@ func compile(list []Override) ([]override, error) {
 		}
 		out = append(out, c)
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 func match(s string) (func(string) bool, error) {
