@@ -1,0 +1,67 @@
+package api_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestSEC11_BombsAreRefused: what is crafted to cost much is refused before it does,
+// and what cannot be compared with text is no server error.
+func TestSEC11_BombsAreRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, config, some()...)
+	nested := func(n int, open, core, end string) string {
+		return strings.Repeat(open, n) + core + strings.Repeat(end, n)
+	}
+	cursor := func(doc string) string { return base64.StdEncoding.EncodeToString([]byte(doc)) }
+	list := func(n int, item string) string { return strings.TrimSuffix(strings.Repeat(item+",", n), ",") }
+	for _, tt := range []struct{ name, method, path, body string }{
+		{name: "a predicate that nests", method: "POST", path: "/entities/by-query", body: `{"query":` + nested(100, `{"$not":`, `{"kind":"a"}`, `}`) + `}`},
+		{name: "a predicate that nests beyond any stack", method: "POST", path: "/entities/by-query", body: `{"query":` + nested(200_000, `{"$all":[`, ``, `]}`) + `}`},
+		{name: "a predicate that is wide", method: "POST", path: "/entities/by-query", body: `{"query":{"$any":[` + list(20_000, `{"kind":"a"}`) + `]}}`},
+		{name: "a predicate with many values", method: "POST", path: "/entity-facets", body: `{"facets":["kind"],"query":{"kind":{"$in":[` + list(100_000, `"a"`) + `]}}}`},
+		{name: "a predicate of locations that nests", method: "POST", path: "/locations/by-query", body: `{"query":` + nested(100, `{"$not":`, `{"type":"a"}`, `}`) + `}`},
+		{name: "a filter with many conditions", path: "/entities?filter=" + list(5000, "a=b,c")},
+		{name: "many fields", path: "/entities?fields=" + list(20_000, "a.b")},
+		{name: "many fields in a body", method: "POST", path: "/entities/by-refs", body: `{"entityRefs":[],"fields":[` + list(20_000, `"a"`) + `]}`},
+		{name: "many orders", path: "/entities?limit=1&" + strings.Repeat("order=asc:kind&", 500)},
+		{name: "many order fields", path: "/entities/by-query?" + strings.Repeat("orderField=kind,asc&", 500)},
+		{name: "many orders in a body", method: "POST", path: "/entities/by-query", body: `{"orderBy":[` + list(500, `{"field":"kind","order":"asc"}`) + `]}`},
+		{name: "many facets", path: "/entity-facets?" + strings.Repeat("facet=kind&", 500)},
+		{name: "many facets in a body", method: "POST", path: "/entity-facets", body: `{"facets":[` + list(500, `"kind"`) + `]}`},
+		{name: "many references", method: "POST", path: "/entities/by-refs", body: `{"entityRefs":[` + list(100_000, `"a:b/c"`) + `]}`},
+		{name: "many text fields", path: "/entities/by-query?fullTextFilterTerm=a&fullTextFilterFields=" + list(5000, "a")},
+		{name: "a cursor that nests", path: "/entities/by-query?cursor=" + url.QueryEscape(cursor(`{"orderFields":[],"orderFieldValues":["x"],"isPrevious":false,"totalItems":1,"query":`+nested(100, `{"$not":`, `{"kind":"a"}`, `}`)+`}`))},
+		{name: "a cursor that nests beyond any stack", method: "POST", path: "/entities/by-query", body: `{"cursor":"` + cursor(nested(200_000, `[`, ``, `]`)) + `"}`},
+		{name: "a cursor of another list", path: "/entities/by-query?cursor=" + url.QueryEscape(cursor(`{"limit":1,"afterId":"x"}`))},
+		{name: "a cursor with a NUL", path: "/entities/by-query?cursor=" + url.QueryEscape(cursor(`{"orderFields":[{"field":"a\u0000","order":"asc"}],"orderFieldValues":["a","b"],"isPrevious":false,"totalItems":1}`))},
+		{name: "a cursor of locations with a huge limit", method: "POST", path: "/locations/by-query", body: `{"cursor":"` + cursor(`{"limit":99999999999,"afterId":""}`) + `"}`},
+		{name: "after, out of range", path: "/entities?after=" + url.QueryEscape(cursor(`{"limit":0,"offset":-1}`))},
+		{name: "a limit that overflows", path: "/entities?limit=9223372036854775807"},
+		{name: "a NUL in a filter", path: "/entities?filter=kind=%00"},
+		{name: "no UTF-8 in a filter", path: "/entities?filter=kind=%ff"},
+		{name: "a NUL in an order", path: "/entities?order=asc:%00"},
+		{name: "no UTF-8 in an order", path: "/entities/by-query?orderField=%ff"},
+		{name: "a NUL in a facet", path: "/entity-facets?facet=%00"},
+		{name: "a NUL in a text", path: "/entities/by-query?fullTextFilterTerm=%00"},
+		{name: "no UTF-8 in a text", path: "/entities/by-query?fullTextFilterTerm=%ff"},
+		{name: "a NUL in a location", method: "POST", path: "/locations", body: `{"type":"url","target":"a\u0000"}`},
+		{name: "conditions that nest", method: "POST", path: "/.well-known/backstage/permissions/apply-conditions", body: `{"items":[{"id":"1","resourceType":"catalog-entity","resourceRef":"a:b/c","conditions":` + nested(50, `{"not":`, `{"rule":"IS_ENTITY_KIND","resourceType":"catalog-entity","params":{"kinds":[]}}`, `}`) + `}]}`},
+		{name: "many items to decide", method: "POST", path: "/.well-known/backstage/permissions/apply-conditions", body: `{"items":[` + list(20_000, `{}`) + `]}`},
+	} {
+		if tt.method == "" {
+			tt.method = "GET"
+		}
+		// 431 is the server's answer to a request line that is too long for it.
+		if a := s.ask(tt.method, tt.path, tt.body); a.status < 400 || a.status > 499 {
+			t.Errorf("%s: %s", tt.name, a)
+		}
+	}
+	// The catalog is as it was.
+	if a := s.get("/entities/by-query?limit=0"); a.body != fmt.Sprintf(`{"items":[],"totalItems":%d,"pageInfo":{}}`, len(some())) {
+		t.Error(a)
+	}
+}
