@@ -1,0 +1,143 @@
+package query_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/db/dbtest"
+	"github.com/callboard-dev/callboard/catalog/entity"
+	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/query"
+	"github.com/callboard-dev/callboard/catalog/internal/store"
+)
+
+// TestStatements counts what each read costs: the number does not grow with what is asked
+// for, and index keys are looked up once.
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	count := db.WithObserver(func(context.Context, string, string) func(error) { n.Add(1); return nil })
+	for name, d := range map[string]db.DB{"SQLite": dbtest.SQLite(t, store.Migrations(), count), "PostgreSQL": dbtest.Postgres(t, store.Migrations(), count)} {
+		all := fill(t, d, random(rand.New(rand.NewPCG(7, 8)), 120), nil, nil)
+		q := query.New(store.New(d))
+		var refs []string
+		for _, s := range all[:100] {
+			refs = append(refs, s.ref)
+		}
+		ref, _ := entity.ParseRef(refs[0])
+		kind, typ := filter.KeyIn("kind", "component", "api"), filter.KeyIn("spec.type", "service")
+		both := filter.AllOf(kind, typ)
+		order := []query.Order{{Field: "metadata.name"}}
+		for _, tt := range []struct {
+			name string
+			most int64
+			read func(ctx context.Context) error
+		}{
+			{"an entity", 1, func(ctx context.Context) error { return second(q.ByRef(ctx, ref, query.Auth{})) }},
+			{"100 entities", 1, func(ctx context.Context) error { return second(q.ByRefs(ctx, refs, nil, query.Auth{})) }},
+			{"an ordered page with two filters and its count", 2, func(ctx context.Context) error {
+				return second(q.Page(ctx, query.PageRequest{Where: &both, Order: order, Limit: pointer(20)}))
+			}},
+			{"a page without a count", 1, func(ctx context.Context) error {
+				return second(q.Page(ctx, query.PageRequest{Where: &both, Order: order, SkipTotal: true}))
+			}},
+			{"five facets under a filter", 1, func(ctx context.Context) error {
+				return second(q.Facets(ctx, []string{"kind", "spec.type", "metadata.tags", "spec.lifecycle", "spec.owner"}, &kind, query.Auth{}))
+			}},
+			{"everything", 1, func(ctx context.Context) error {
+				for _, err := range q.List(ctx, query.ListRequest{Where: &kind}) {
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
+		} {
+			if err := tt.read(t.Context()); err != nil { // the keys are known from now on
+				t.Fatalf("%s, %s: %v", name, tt.name, err)
+			}
+			before := n.Load()
+			if err := tt.read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := n.Load() - before; got > tt.most {
+				t.Errorf("%s, %s: %d statements, want at most %d", name, tt.name, got, tt.most)
+			}
+		}
+	}
+}
+
+// TestPlans holds that the reads that must not scan use an index on PostgreSQL.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t, store.Migrations())
+	fill(t, d, random(rand.New(rand.NewPCG(9, 9)), 3000), nil, nil)
+	ctx := t.Context()
+	if _, err := d.Exec(ctx, db.Same("ANALYZE")); err != nil {
+		t.Fatal(err)
+	}
+	for _, explain := range []string{
+		`EXPLAIN SELECT entity FROM final_entities WHERE ref = 'component:default/c0001'`,
+		`EXPLAIN SELECT entity FROM final_entities WHERE uid = '00000000-0000-4000-8000-000000000000'`,
+		`EXPLAIN SELECT o.value, e.uid, e.entity FROM search o JOIN final_entities e ON e.id = o.entity_id WHERE o.key_id = (SELECT id FROM search_keys WHERE key = 'metadata.name') AND o.value IS NOT NULL ORDER BY o.value, e.uid LIMIT 20`,
+	} {
+		rows, err := d.Query(ctx, db.Same(explain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := db.Collect(rows, func(r db.Row, line *string) error { return r.Scan(line) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := strings.Join(lines, "\n")
+		if strings.Contains(plan, "Seq Scan on final_entities") || strings.Contains(plan, "Seq Scan on search ") {
+			t.Errorf("%s\nscans:\n%s", explain, plan)
+		}
+	}
+}
+
+// Benchmarks over 10,000 entities, on both databases.
+func BenchmarkReads(b *testing.B) {
+	for name, open := range map[string]func() db.DB{
+		"SQLite":     func() db.DB { return dbtest.SQLite(b, store.Migrations()) },
+		"PostgreSQL": func() db.DB { return dbtest.Postgres(b, store.Migrations()) },
+	} {
+		d := open()
+		all := fill(b, d, random(rand.New(rand.NewPCG(7, 8)), 10_000), nil, nil)
+		if _, err := d.Exec(b.Context(), db.Same("ANALYZE")); err != nil {
+			b.Fatal(err)
+		}
+		q := query.New(store.New(d))
+		kind, typ := filter.KeyIn("kind", "component"), filter.KeyIn("spec.type", "service")
+		both := filter.AllOf(kind, typ)
+		ref, _ := entity.ParseRef(all[77].ref)
+		for _, bb := range []struct {
+			name string
+			read func() error
+		}{
+			{"ByRef", func() error { return second(q.ByRef(b.Context(), ref, query.Auth{})) }},
+			{"Page", func() error {
+				return second(q.Page(b.Context(), query.PageRequest{Where: &both, Order: []query.Order{{Field: "metadata.name"}}, Limit: pointer(20)}))
+			}},
+			{"FullText", func() error {
+				return second(q.Page(b.Context(), query.PageRequest{FullText: &query.FullText{Term: "eta", Fields: []string{"metadata.title"}}, Limit: pointer(20)}))
+			}},
+			{"Facets", func() error { return second(q.Facets(b.Context(), []string{"kind", "spec.type"}, nil, query.Auth{})) }},
+			{"FacetsUnderFilter", func() error { return second(q.Facets(b.Context(), []string{"spec.type"}, &kind, query.Auth{})) }},
+		} {
+			b.Run(fmt.Sprintf("%s/%s", name, bb.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := bb.read(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
