@@ -18,6 +18,7 @@ import (
 
 const config = `
 backend:
+  reading: {allow: [{host: '127.0.0.1:1-65535'}]}
   auth:
     externalAccess:
       - type: static
