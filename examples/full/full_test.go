@@ -164,7 +164,7 @@ func TestRecordings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wiretest.Run(t, base, []string{"health", "catalog-read"}, wiretest.Options{
+		wiretest.Run(t, base, []string{"health", "catalog-read", "catalog-write"}, wiretest.Options{
 			Fixtures: files, Installed: installed, NotYet: notYet,
 		})
 	})
