@@ -199,7 +199,7 @@ func TestLocations(t *testing.T) {
 func TestReadonly(t *testing.T) {
 	t.Parallel()
 	base := files(t, map[string]string{"/a.yaml": descriptor("from-a")})
-	yaml := strings.Replace(config, "catalog: {", "catalog: {readonly: true, ", 1) 
+	yaml := strings.Replace(config, "catalog: {", "catalog: {readonly: true, ", 1)
 	s := start(t, yaml)
 	body := `{"type":"url","target":"` + base + `/a.yaml"}`
 	for request, want := range map[string]int{
