@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -133,7 +132,7 @@ func TestRuleSchemasSayWhatIsRead(t *testing.T) {
 			}
 			doc, _ := json.Marshal(without)
 			if _, err := r.read(doc); err == nil {
-				t.Error(fmt.Sprintf("%s does without %s, which its schema requires", r.name, name))
+				t.Errorf("%s does without %s, which its schema requires", r.name, name)
 			}
 		}
 	}
