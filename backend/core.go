@@ -20,6 +20,8 @@ import (
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/logging"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+	"github.com/callboard-dev/callboard/backend/internal/scheduler"
+	"github.com/callboard-dev/callboard/backend/internal/telemetry"
 	"github.com/callboard-dev/callboard/backend/scm"
 )
 
@@ -55,12 +57,16 @@ type parts struct {
 	integrations *scm.Integrations
 	reader       *scm.Mux
 	clients      *processClients
+	telemetry    *telemetry.Telemetry
+	scrapes      *telemetry.Listener
 	auth         *authenticator
 	landing      *landing
 	shared       *sharedServices
 	gates        map[PluginID]*gate
 	muxes        map[PluginID]*httpx.Mux
 	backgrounds  map[PluginID]*Background
+	schedulers   map[PluginID]*scheduler.Scheduler
+	locks        *lockSession
 	mu           *sync.Mutex
 }
 
@@ -73,6 +79,7 @@ type coreSections struct {
 	SCM       scm.Config
 	Reading   scm.ReadingConfig
 	authSections
+	telemetrySections
 	sharedSections
 	// WorkingDirectory is where trees are unpacked while they are read.
 	WorkingDirectory string
@@ -144,6 +151,7 @@ func (c *core) readSections(found *problems) {
 	decode("backend.logger", &s.Logger)
 	decode("discovery", &s.Discovery)
 	s.authSections.decode(decode)
+	s.telemetrySections.decode(decode)
 	decode("backend.workingDirectory", &s.WorkingDirectory)
 	s.sharedSections.decode(decode)
 	var err error
@@ -193,6 +201,7 @@ func (c *core) openLog() error {
 			next = logging.Pretty(out, isTerminal(c.settings.output))
 		}
 	}
+	next = telemetry.LogHandler(next)
 	h, err := logging.New(next, c.sections.Logger, c.settings.getenv("LOG_LEVEL"))
 	if err != nil {
 		err = Fix("environment variable LOG_LEVEL: "+err.Error(), "set it to error, warn, info or debug")
@@ -219,13 +228,15 @@ func isTerminal(w any) bool {
 func (c *core) reset() error {
 	var errs []error
 	var closers []io.Closer // of rate limit stores
-	p := parts{gates: map[PluginID]*gate{}, muxes: map[PluginID]*httpx.Mux{}, backgrounds: map[PluginID]*Background{}, mu: new(sync.Mutex)}
+	p := parts{gates: map[PluginID]*gate{}, muxes: map[PluginID]*httpx.Mux{}, backgrounds: map[PluginID]*Background{}, schedulers: map[PluginID]*scheduler.Scheduler{}, mu: new(sync.Mutex)}
 	var err error
-	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log)); err != nil {
+	p.telemetry = c.newTelemetry()
+	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log), db.WithObserver(p.telemetry.Statement)); err != nil {
 		errs = append(errs, err)
 	}
+	p.locks = &lockSession{db: p.db}
 	if p.server, err = rootserver.New(c.sections.Server, rootserver.Options{
-		Log: c.log, Stacks: c.env == DevelopmentEnvironment, RateStores: c.rateStores(&closers),
+		Log: c.log, Stacks: c.env == DevelopmentEnvironment, RateStores: c.rateStores(&closers), Observe: p.telemetry.Request,
 	}); err != nil {
 		errs = append(errs, err)
 	}
@@ -245,6 +256,7 @@ func (c *core) reset() error {
 		errs = append(errs, err)
 	}
 	p.clients = newProcessClients()
+	p.clients.wrap = p.telemetry.Transport
 	if p.server != nil {
 		p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
 	}
@@ -286,6 +298,9 @@ func (c *core) open(ctx context.Context) error {
 		c.log.Warn("backend.auth.dangerouslyDisableDefaultAuthPolicy is set: everybody who reaches this backend may use its API")
 	}
 	if err := c.auth.stores.load(c.auth.installed("auth")); err != nil {
+		return err
+	}
+	if err := c.listenForScrapes(ctx); err != nil {
 		return err
 	}
 	if err := c.server.Start(ctx); err != nil {
@@ -367,11 +382,12 @@ func (c *core) shut(context.Context) error {
 		c.watching.Wait()
 	}
 	c.clients.close()
-	return errors.Join(err, c.shared.close(), c.db.Close())
+	return errors.Join(err, c.shared.close(), c.locks.close(), c.db.Close())
 }
 
 // abandon gives up a core that was never opened.
 func (c *core) abandon() {
+	c.closeTelemetry()
 	if c.db != nil {
 		_ = c.db.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+	"github.com/callboard-dev/callboard/backend/internal/scheduler"
 )
 
 // A Route is what a backend answers, for documentation and tests.
@@ -31,6 +32,13 @@ func (b *Backend) Routes() []Route {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []Route
+	for id, s := range c.schedulers {
+		if s.Used() {
+			for _, pattern := range scheduler.Patterns() {
+				out = append(out, Route{string(id), pattern, callerText(0), rootserver.DefaultMaxBody})
+			}
+		}
+	}
 	for id, mux := range c.muxes {
 		for _, r := range mux.Routes() {
 			out = append(out, Route{string(id), r.Pattern, callerText(r.Access), rootserver.DefaultMaxBody})
@@ -84,6 +92,9 @@ func coreReference() map[string]any {
 		"events":           coreSections{}.Events,
 		"integrations":     coreSections{}.SCM,
 		"backend.auth":     coreSections{}.authSections.Auth,
+		"backend.metrics":  coreSections{}.Metrics,
+		"backend.tracing":  coreSections{}.Tracing,
+		"auth.keyStore":    coreSections{}.UserKeys,
 	}
 }
 

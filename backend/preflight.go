@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 
 	"go.uber.org/fx"
@@ -57,8 +58,11 @@ func (c *core) plan(features []*feature, found problems) (*composition, error) {
 
 // assemble builds the graph. A feature that fails and may is left out, and the graph
 // is built again without it; constructors have no side effects.
-func (c *core) assemble(comp *composition) (*composition, *hooks, *fx.App, error) {
+func (c *core) assemble(ctx context.Context, comp *composition) (*composition, *hooks, *fx.App, error) {
 	for {
+		if err := c.openTelemetry(ctx, comp); err != nil {
+			return nil, nil, nil, bootError(nil, c.positioned(err))
+		}
 		h := newHooks()
 		app, scope, err := c.build(comp, h)
 		if err == nil {
@@ -70,6 +74,7 @@ func (c *core) assemble(comp *composition) (*composition, *hooks, *fx.App, error
 		}
 		c.log.Error("left out: it cannot be built", "feature", f.name(), "error", err)
 		comp = comp.without(f.name(), err)
+		c.closeTelemetry()
 		if err := c.reset(); err != nil {
 			return nil, nil, nil, bootError(nil, fmt.Errorf("building again without %s: %w", f.name(), err))
 		}

@@ -20,11 +20,12 @@ func (c *core) pluginServices(id PluginID) fx.Option {
 	if id == "auth" {
 		userTokens = fx.Provide(func() UserTokens { return c.auth }, fx.Private)
 	}
-	return fx.Options(userTokens, c.sharedServices(id), fx.Provide(
+	return fx.Options(userTokens, c.sharedServices(id), c.telemetryServices(id), fx.Provide(
 		func() (Database, db.DB) { p := c.db.Plugin(string(id)); return p, p.DB() },
 		func(log *slog.Logger) (Router, Auth, error) { return c.mount(id, log) },
 		func(d Discovery, a Auth) Clients { return &pluginClients{c.clients, d, a} },
 		func() *Background { return c.background(id) },
+		func() Scheduler { return c.scheduler(id) },
 		func() Landing { return pluginLanding{c.landing, id} },
 		fx.Private,
 	))
@@ -44,8 +45,12 @@ func (c *core) background(id PluginID) *Background {
 // mount gives the plugin its place at /api/<id>, shut until it has started.
 func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
 	auth := c.auth.plugin(id)
-	mux := &httpx.Mux{Guard: auth.barrier.Guard, Errors: c.errorWriter(log)}
-	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: mux, Errors: mux.Errors})
+	mux := &httpx.Mux{Guard: c.telemetry.Guard(auth.barrier.Guard), Errors: c.errorWriter(log)}
+	routes, err := c.scheduled(id, mux, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: routes, Errors: mux.Errors})
 	if err != nil {
 		return nil, nil, err
 	}

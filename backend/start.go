@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/callboard-dev/callboard/backend/internal/scheduler"
 )
 
 // running is a started backend.
@@ -21,6 +23,7 @@ type running struct {
 type runningPlugin struct {
 	started    []hook // in the order in which they succeeded
 	background *Background
+	scheduler  *scheduler.Scheduler
 }
 
 // Start returns once every plugin has started, or with a *BootError. The plugins start
@@ -53,7 +56,7 @@ func (b *Backend) Start(ctx context.Context) error {
 			return bootError(nil, err)
 		}
 	}
-	comp, hooks, app, err := c.assemble(comp)
+	comp, hooks, app, err := c.assemble(ctx, comp)
 	if err != nil {
 		c.abandon()
 		return err
@@ -131,7 +134,7 @@ func (b *Backend) startPlugins(ctx context.Context) error {
 // tolerates is logged, its own hooks are stopped, and the others go on.
 func (b *Backend) startPlugin(ctx context.Context, g *pluginGroup) (*feature, error) {
 	began := time.Now()
-	p := &runningPlugin{background: b.core.background(g.id())}
+	p := &runningPlugin{background: b.core.background(g.id()), scheduler: b.core.scheduler(g.id())}
 	b.run.mu.Lock()
 	b.run.plugins[g.id()] = p
 	b.run.mu.Unlock()
@@ -163,6 +166,13 @@ func (b *Backend) startPlugin(ctx context.Context, g *pluginGroup) (*feature, er
 		return g.plugin, fmt.Errorf("background work: %w", err)
 	default:
 	}
+	if p.scheduler.Used() {
+		if err := b.core.locksHold(ctx); err != nil {
+			_ = b.stopPlugin(ctx, p)
+			return g.plugin, err
+		}
+	}
+	p.scheduler.Start()
 	go b.watch(g, p)
 	b.core.gates[g.id()].open()
 	b.core.log.Debug("plugin started", "plugin", string(g.id()), "took", time.Since(began))
@@ -230,7 +240,7 @@ func (b *Backend) Stop(ctx context.Context) error {
 // stopPlugin runs the stop hooks of the hooks that have started, the last first, with
 // the plugin's background work ended before.
 func (b *Backend) stopPlugin(ctx context.Context, p *runningPlugin) error {
-	err := p.background.stop(ctx)
+	err := errors.Join(p.scheduler.Stop(ctx), p.background.stop(ctx))
 	var errs []error
 	for i := len(p.started) - 1; i >= 0; i-- {
 		errs = append(errs, run(ctx, p.started[i].OnStop))

@@ -37,6 +37,9 @@ type Options struct {
 	Log *slog.Logger
 	// Stacks adds error.stack to the answers that the server gives itself, for development.
 	Stacks bool
+	// Observe is called for every request, and returns the request to go on with and what
+	// to call with the status of the answer, which may be nil. It may be nil itself.
+	Observe func(r *http.Request) (*http.Request, func(status int))
 	// RateStores are the stores that backend.rateLimit.store.type can name, besides memory.
 	RateStores map[string]RateStoreFactory
 	// Now is the clock; nil means the system's.
@@ -52,6 +55,7 @@ type Server struct {
 	headers    *securityHeaders
 	compressor *compressor
 	health     *health
+	observe    func(*http.Request) (*http.Request, func(int))
 	rateStore  RateStore
 	global     *limiter
 
@@ -67,7 +71,7 @@ type Server struct {
 
 // New returns a server that does not listen yet. Its error names the key that cannot be honoured.
 func New(cfg Config, opts Options) (*Server, error) {
-	s := &Server{cfg: cfg, log: opts.Log, now: opts.Now, headers: newSecurityHeaders(cfg), compressor: newCompressor(),
+	s := &Server{cfg: cfg, log: opts.Log, now: opts.Now, observe: opts.Observe, headers: newSecurityHeaders(cfg), compressor: newCompressor(),
 		health: newHealth(cfg.Health.Headers), drain: newDrainer(), served: make(chan error, 1)}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -172,7 +176,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.CORS.apply(w, r) {
 		return
 	}
-	a := &answer{ResponseWriter: w, r: r, compressor: s.compressor}
+	a := &answer{ResponseWriter: w, compressor: s.compressor}
+	if s.observe != nil {
+		var seen func(status int)
+		if r, seen = s.observe(r); seen != nil {
+			defer func() { seen(a.status) }()
+		}
+	}
+	a.r = r
 	defer s.end(a, r)
 	done, ok := s.global.check(a, r)
 	if !ok {
