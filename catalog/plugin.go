@@ -265,13 +265,13 @@ func (c *catalog) run(ctx context.Context, installed []string) error {
 	}
 	c.p.Background.Go(c.engine.Run)
 	c.p.Background.Go(c.stitcher.Run)
-	return errors.Join(
-		c.tasks.schedule("catalog_orphan_cleanup", every(30*time.Second, 24*time.Second), func(ctx context.Context) error {
-			_, err := c.engine.DeleteOrphans(ctx)
-			return err
-		}),
-		c.tasks.schedule("catalog_reconciliation", every(time.Minute, 50*time.Second), func(ctx context.Context) error {
-			return errors.Join(c.engine.Reconcile(ctx), c.p.Store.PruneDeletions(ctx, time.Now().Add(-keepDeletions)))
-		}),
-	)
+	// One task, and not three: clients know its name, and list what there is.
+	var rounds int
+	return c.tasks.schedule("catalog_orphan_cleanup", every(30*time.Second, 24*time.Second), func(ctx context.Context) error {
+		_, err := c.engine.DeleteOrphans(ctx)
+		if rounds++; rounds%2 == 0 {
+			err = errors.Join(err, c.engine.Reconcile(ctx), c.p.Store.PruneDeletions(ctx, time.Now().Add(-keepDeletions)))
+		}
+		return err
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -80,6 +79,7 @@ type params struct {
 	Database   backend.Database
 	Router     backend.Router
 	Background *backend.Background
+	Scheduler  backend.Scheduler
 	Lifecycle  fx.Lifecycle
 	Log        *slog.Logger
 }
@@ -97,7 +97,10 @@ func register(p params) error {
 	bus := &bus{timeout: time.Duration(p.Timeout) * time.Millisecond}
 	bus.routes(p.Router)
 	p.Lifecycle.Append(fx.Hook{OnStart: func(context.Context) error {
-		bus.broker = open(p)
+		var err error
+		if bus.broker, err = open(p); err != nil {
+			return err
+		}
 		p.Hub.Attach(bus.broker)
 		for _, s := range p.Extensions.subscribers {
 			p.Background.Go(func(ctx context.Context) {
@@ -110,34 +113,24 @@ func register(p params) error {
 }
 
 // open returns the broker that this database allows.
-func open(p params) events.Broker {
+func open(p params) (events.Broker, error) {
 	if db.DialectOf(p.DB) != db.Postgres {
-		return events.NewMemory(nil)
+		m := events.NewMemory(nil)
+		return m, p.Scheduler.Schedule("event-bus-cleanup", cleanup, func(context.Context) error {
+			return nil // what is in memory is bounded when it comes in
+		})
 	}
 	pool, _ := p.Database.Pgx()
 	s := store.New(p.DB, pool, p.Log)
 	p.Background.Go(s.Listen)
-	p.Background.Go(func(ctx context.Context) { cleanup(ctx, s, p.Log) })
-	return s
+	return s, p.Scheduler.Schedule("event-bus-cleanup", cleanup, s.Cleanup)
 }
 
-// cleanupEvery is how often old events are looked for.
-const cleanupEvery = 10 * time.Second
-
-// cleanup runs on every replica; the store lets one of them work at a time.
-func cleanup(ctx context.Context, s *store.Store, log *slog.Logger) {
-	for failing := false; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(cleanupEvery + rand.N(cleanupEvery/10)):
-		}
-		err := s.Cleanup(ctx)
-		if err != nil && ctx.Err() == nil && !failing {
-			log.WarnContext(ctx, "old events cannot be deleted; trying again", "error", err)
-		}
-		failing = err != nil
-	}
+// cleanup is how often old events are looked for.
+var cleanup = config.Schedule{
+	Frequency:    config.Cadence{Every: config.Duration(10 * time.Second)},
+	Timeout:      config.Duration(time.Minute),
+	InitialDelay: config.Duration(10 * time.Second),
 }
 
 // run hands events to a subscriber until ctx is done.
