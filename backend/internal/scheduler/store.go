@@ -39,9 +39,13 @@ var (
 		last_run_ended_at = $3, last_run_error_json = $4, next_run_start_at = $5, run_number = run_number + 1
 		WHERE id = $1 AND current_run_ticket = $2`)
 	trigger = db.Same(`UPDATE backstage_backend_tasks__tasks SET next_run_start_at = $2 WHERE id = $1 AND current_run_ticket IS NULL`)
-	holds   = db.SQL{
-		Postgres: `SELECT count(*) FROM (SELECT 1 FROM backstage_backend_tasks__tasks WHERE id = $1 AND current_run_ticket = $2 FOR SHARE) AS held`,
-		SQLite:   `SELECT count(*) FROM backstage_backend_tasks__tasks WHERE id = $1 AND current_run_ticket = $2`,
+	// The row lock keeps the ticket until the transaction ends. A process that is paused in
+	// it would keep others out for as long; so the server ends a transaction that does
+	// nothing for five seconds.
+	holds = db.SQL{
+		Postgres: `SELECT (SELECT count(*) FROM (SELECT 1 FROM backstage_backend_tasks__tasks WHERE id = $1 AND current_run_ticket = $2 FOR SHARE) AS held)
+			WHERE set_config('idle_in_transaction_session_timeout', '5000', true) IS NOT NULL`,
+		SQLite: `SELECT count(*) FROM backstage_backend_tasks__tasks WHERE id = $1 AND current_run_ticket = $2`,
 	}
 )
 
