@@ -382,7 +382,9 @@ func (c *core) shut(context.Context) error {
 		c.watching.Wait()
 	}
 	c.clients.close()
-	return errors.Join(err, c.shared.close(), c.locks.close(), c.db.Close())
+	err = errors.Join(err, c.shared.close(), c.locks.close(), c.db.Close())
+	c.closeTelemetry() // what the database did last is part of it
+	return err
 }
 
 // abandon gives up a core that was never opened.

@@ -50,7 +50,7 @@ func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: routes, Errors: mux.Errors})
+	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: c.telemetry.Routes(string(id), mux.Pattern, routes), Errors: mux.Errors})
 	if err != nil {
 		return nil, nil, err
 	}

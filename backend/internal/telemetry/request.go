@@ -88,26 +88,23 @@ func (x *exchange) end(status int) {
 	}
 }
 
-// A Matcher tells which of its patterns a request matches; it is an *httpx.Mux.
-type Matcher interface {
-	http.Handler
-	Pattern(r *http.Request) string
-}
-
-// Routes is m, with its patterns as the names of what is observed.
-func (t *Telemetry) Routes(plugin string, m Matcher) http.Handler {
+// Routes is next, with the patterns of its routes as the names of what is observed.
+// pattern returns the one that a request matches, or nothing; it is httpx.Mux.Pattern.
+func (t *Telemetry) Routes(plugin string, pattern func(*http.Request) string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if t.live.Load() != nil {
 			if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
 				x.plugin = plugin
-				if _, path, ok := strings.Cut(m.Pattern(r), " "); ok {
+				path := pattern(r)
+				if _, after, ok := strings.Cut(path, " "); ok {
+					path = after // without the method
+				}
+				if path != "" {
 					x.route = "/api/" + plugin + path
-				} else if p := m.Pattern(r); p != "" {
-					x.route = "/api/" + plugin + p
 				}
 			}
 		}
-		m.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 

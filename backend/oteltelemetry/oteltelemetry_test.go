@@ -1,0 +1,311 @@
+package oteltelemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"go.uber.org/fx"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/backendtest"
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/backend/oteltelemetry"
+	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
+)
+
+// sink is a collector that keeps the spans which it gets by OTLP over HTTP.
+type sink struct {
+	*httptest.Server
+	mu    sync.Mutex
+	spans []*tracepb.Span
+	names map[string]bool // service names
+}
+
+func newSink(t *testing.T) *sink {
+	t.Helper()
+	s := &sink{names: map[string]bool{}}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		var req collector.ExportTraceServiceRequest
+		if err == nil && r.URL.Path == "/v1/traces" {
+			err = proto.Unmarshal(body, &req)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, rs := range req.ResourceSpans {
+			for _, a := range rs.Resource.Attributes {
+				if a.Key == "service.name" {
+					s.names[a.Value.GetStringValue()] = true
+				}
+			}
+			for _, ss := range rs.ScopeSpans {
+				s.spans = append(s.spans, ss.Spans...)
+			}
+		}
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// logBuffer is the log of a backend, one JSON object per line.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// find returns a field of the record with that message.
+func (l *logBuffer) find(t *testing.T, message, field string) string {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.b.String()) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := record["msg"].(string); strings.Contains(text, message) {
+			value, _ := record[field].(string)
+			return value
+		}
+	}
+	t.Errorf("no record %q in the log:\n%s", message, l.b.String())
+	return ""
+}
+
+// start returns a backend that stops with the test, or earlier.
+func start(t *testing.T, yaml string, features ...backend.Feature) (b *backend.Backend, log *logBuffer, stop func()) {
+	t.Helper()
+	cfg, err := backendtest.Config(t, yaml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log = &logBuffer{}
+	b = backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.NewJSONHandler(log, nil)), backend.Rehearse(), backend.Development())
+	b.Add(features...)
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := b.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return b, log, stop
+}
+
+// frontPlugin asks plugin back, which asks its database and logs.
+func frontPlugin() backend.Feature {
+	return backend.NewPlugin("front", fx.Invoke(func(r backend.Router, a backend.Auth, clients backend.Clients) {
+		r.Handle("GET /ask", func(w http.ResponseWriter, r *http.Request) error {
+			client, base, err := clients.Client(r.Context(), a.Own(), "back")
+			if err != nil {
+				return err
+			}
+			req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, base+"/answer", nil)
+			if err != nil {
+				return err
+			}
+			res, err := client.Do(req)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			w.WriteHeader(res.StatusCode)
+			return nil
+		}, backend.AllowUnauthenticated)
+	}))
+}
+
+func backPlugin() backend.Feature {
+	return backend.NewPlugin("back", fx.Invoke(func(r backend.Router, d db.DB, tracer trace.Tracer, meter metric.Meter, log *slog.Logger) error {
+		answers, err := meter.Int64Counter("answers.count")
+		if err != nil {
+			return err
+		}
+		r.Handle("GET /answer", func(w http.ResponseWriter, r *http.Request) error {
+			ctx, span := tracer.Start(r.Context(), "think")
+			defer span.End()
+			answers.Add(ctx, 1)
+			log.InfoContext(ctx, "thinking")
+			var n int
+			if err := d.QueryRow(ctx, db.Same(`SELECT 6 * 7 AS answer`)).Scan(&n); err != nil {
+				return err
+			}
+			return httpx.JSON(w, http.StatusOK, n)
+		})
+		return nil
+	}))
+}
+
+// proxy is an address that is known before the backend behind it has started.
+func proxy(t *testing.T) (address string, to func(*backend.Backend)) {
+	t.Helper()
+	var target *url.URL
+	p := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }})
+	t.Cleanup(p.Close)
+	return p.URL, func(b *backend.Backend) { target = &url.URL{Scheme: "http", Host: b.Addr().String()} }
+}
+
+// One trace leads from an HTTP request through a second process down to its SQL, and
+// into the log. The exporters are those that the environment names.
+func TestOneTraceThroughTwoProcessesDownToSQL(t *testing.T) {
+	for name, database := range map[string]func(t *testing.T) string{
+		"SQLite": func(*testing.T) string { return "" },
+		"PostgreSQL": func(t *testing.T) string {
+			return fmt.Sprintf("database: {client: pg, pluginDivisionMode: schema, connection: %q}", pgtest.New(t))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSink(t)
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.URL)
+			t.Setenv("OTEL_METRICS_EXPORTER", "none")
+			one, toOne := proxy(t)
+			two, toTwo := proxy(t)
+			front, frontLog, stopFront := start(t, fmt.Sprintf("backend: {baseUrl: %q}\ndiscovery: {endpoints: [{target: '%s/api/{{pluginId}}', plugins: [back]}]}", one, two),
+				frontPlugin(), oteltelemetry.Service())
+			toOne(front)
+			back, backLog, stopBack := start(t, fmt.Sprintf("backend:\n  baseUrl: %q\n  %s\ndiscovery: {endpoints: [{target: '%s/api/{{pluginId}}', plugins: [front]}]}", two, database(t), one),
+				backPlugin(), oteltelemetry.Service())
+			toTwo(back)
+			res, err := http.Get(one + "/api/front/ask")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				t.Fatal(res.Status)
+			}
+			stopFront()
+			stopBack()
+
+			byID, want := map[string]*tracepb.Span{}, []string{"SELECT", "think", "GET /api/back/answer", "GET", "GET /api/front/ask"}
+			var at *tracepb.Span
+			for _, span := range s.spans {
+				byID[hex.EncodeToString(span.SpanId)] = span
+				for _, a := range span.Attributes {
+					if a.Key == "db.query.text" && strings.Contains(a.Value.GetStringValue(), "6 * 7") {
+						at = span
+					}
+				}
+			}
+			if at == nil {
+				t.Fatalf("no span of the statement among %d", len(s.spans))
+			}
+			id := hex.EncodeToString(at.TraceId)
+			var chain []string
+			for ; at != nil; at = byID[hex.EncodeToString(at.ParentSpanId)] {
+				chain = append(chain, at.Name)
+				if hex.EncodeToString(at.TraceId) != id {
+					t.Errorf("%s is of another trace", at.Name)
+				}
+			}
+			if got := strings.Join(chain, " < "); got != strings.Join(want, " < ") {
+				t.Errorf("the trace is %s, want %s", got, strings.Join(want, " < "))
+			}
+			if !s.names["callboard"] {
+				t.Errorf("services %v", s.names)
+			}
+			for what, got := range map[string]string{
+				"the plugin's record":             backLog.find(t, "thinking", "trace_id"),
+				"the second process's access log": backLog.find(t, "GET /api/back/answer", "trace_id"),
+				"the first process's access log":  frontLog.find(t, "GET /api/front/ask", "trace_id"),
+			} {
+				if got != id {
+					t.Errorf("%s has trace id %q, want %s", what, got, id)
+				}
+			}
+		})
+	}
+}
+
+func TestPrometheusHasAPortOfItsOwn(t *testing.T) {
+	b, log, _ := start(t, `backend: {metrics: {listen: "127.0.0.1:0"}}`, backPlugin(), frontPlugin(), oteltelemetry.Service())
+	res, err := http.Get("http://" + b.Addr().String() + "/api/front/ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	res, err = http.Get("http://" + log.find(t, "metrics are served", "address") + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/api/back/answer"`,
+		`answers_count_total{otel_scope_name="backstage-plugin-back"`, `otel_scope_name="backstage-backend"`, `service_name="callboard"`, "go_goroutines",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in the metrics:\n%s", want, text)
+		}
+	}
+	res2, err := http.Get("http://" + b.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res2.Body.Close()
+	if res2.StatusCode != http.StatusNotFound {
+		t.Errorf("the portal's own port answers /metrics with %s", res2.Status)
+	}
+}
+
+func TestWithoutExportersThereIsNoGoroutine(t *testing.T) {
+	b, _, _ := start(t, "", backPlugin(), frontPlugin(), oteltelemetry.Service())
+	res, err := http.Get("http://" + b.Addr().String() + "/api/front/ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for g := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(g, "go.opentelemetry.io") || strings.Contains(g, "internal/telemetry") {
+			t.Errorf("a goroutine of telemetry runs:\n%s", g)
+		}
+	}
+}
+
+func TestMetricsListenWantsSomebodyWhoMeasures(t *testing.T) {
+	t.Parallel()
+	_, err := backendtest.Boot(t, `backend: {metrics: {listen: ":0"}}`, backPlugin())
+	if err == nil || !strings.Contains(err.Error(), "backend.metrics.listen: is set, but nothing in this backend exports measurements") ||
+		!strings.Contains(err.Error(), "backend.Add(oteltelemetry.Service())") {
+		t.Errorf("got %v", err)
+	}
+}
