@@ -97,6 +97,10 @@ catalog:
   rules:
     - allow: Component
 `, features: func(b *backend.Backend) { b.Add(catalogPlugin()) }},
+		{name: "wrong-type-through-a-variable", yaml: `
+catalog:
+  rules: ${RULES}
+`, env: []string{"RULES=canary"}, features: func(b *backend.Backend) { b.Add(catalogPlugin()) }},
 		{name: "unknown-unit", yaml: `
 catalog:
   providers:
