@@ -92,6 +92,7 @@ func coreReference() map[string]any {
 		"events":           coreSections{}.Events,
 		"integrations":     coreSections{}.SCM,
 		"backend.auth":     coreSections{}.authSections.Auth,
+		"backend.auditor":  coreSections{}.Auditor,
 		"backend.metrics":  coreSections{}.Metrics,
 		"backend.tracing":  coreSections{}.Tracing,
 		"auth.keyStore":    coreSections{}.UserKeys,

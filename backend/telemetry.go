@@ -11,6 +11,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/internal/audit"
 	"github.com/callboard-dev/callboard/backend/internal/telemetry"
 )
 
@@ -41,15 +42,17 @@ type telemetryOption struct {
 	open func(context.Context, Exporting) (TelemetryProviders, error)
 }
 
-// telemetrySections is the configuration of telemetry.
+// telemetrySections is the configuration of what tells about the backend.
 type telemetrySections struct {
 	Metrics telemetry.MetricsConfig
 	Tracing telemetry.TracingConfig
+	Auditor audit.Config
 }
 
 func (s *telemetrySections) decode(decode func(path string, out any)) {
 	decode("backend.metrics", &s.Metrics)
 	decode("backend.tracing", &s.Tracing)
+	decode("backend.auditor", &s.Auditor)
 }
 
 // telemetryStop bounds how long the last spans may take to leave.

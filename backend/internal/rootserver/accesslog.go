@@ -23,9 +23,9 @@ func (s *Server) logRequest(r *http.Request, a *answer) {
 		length = strconv.FormatInt(a.written, 10)
 	}
 	date := s.now().UTC().Format("2006-01-02T15:04:05.000Z")
-	url := maskQuery(r.RequestURI)
+	url := MaskQuery(r.RequestURI)
 	version := strings.TrimPrefix(r.Proto, "HTTP/")
-	referrer, agent := maskQuery(r.Referer()), r.UserAgent()
+	referrer, agent := MaskQuery(r.Referer()), r.UserAgent()
 	var b strings.Builder
 	b.WriteString(`[` + date + `] "` + r.Method + ` ` + url + ` HTTP/` + version + `" `)
 	b.WriteString(strconv.Itoa(status) + ` ` + orDash(length) + ` "` + orDash(referrer) + `" "` + orDash(agent) + `"`)
@@ -50,9 +50,9 @@ func orDash(s string) string {
 	return s
 }
 
-// maskQuery hides the values of query parameters that are credentials: sign-in
+// MaskQuery returns url without the values of query parameters that are credentials: sign-in
 // redirects carry a code, and some clients put tokens into URLs.
-func maskQuery(url string) string {
+func MaskQuery(url string) string {
 	path, query, ok := strings.Cut(url, "?")
 	if !ok {
 		return url
