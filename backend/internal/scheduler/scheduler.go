@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
@@ -43,6 +44,7 @@ type Scheduler struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	lastErr string // of the loop, so that it is logged on change
+	created atomic.Bool
 }
 
 type task struct {

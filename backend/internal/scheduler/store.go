@@ -67,10 +67,18 @@ type settings struct {
 	Timeout      string `json:"timeoutAfterDuration"`
 }
 
+// create makes the table unless this process knows that it is there. Two replicas that
+// create it at once can collide, in more than one way: the second try finds it.
 func (s *Scheduler) create(ctx context.Context) error {
-	_, err := s.DB.Exec(ctx, createTable)
-	if err != nil && db.IsUniqueViolation(err) { // two replicas at once: the other one was first
-		_, err = s.DB.Exec(ctx, createTable)
+	if s.created.Load() {
+		return nil
+	}
+	var err error
+	for range 2 {
+		if _, err = s.DB.Exec(ctx, createTable); err == nil {
+			s.created.Store(true)
+			return nil
+		}
 	}
 	return err
 }
