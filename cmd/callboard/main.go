@@ -5,6 +5,15 @@ package main
 import (
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/events"
+	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
+	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
+	"github.com/callboard-dev/callboard/backend/events/bitbucketserverevents"
+	"github.com/callboard-dev/callboard/backend/events/gerritevents"
+	"github.com/callboard-dev/callboard/backend/events/githubevents"
+	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/oteltelemetry"
+	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
 )
 
@@ -12,5 +21,10 @@ func main() {
 	backend := backend.New()
 	backend.Add(auth.Plugin())
 	backend.Add(catalog.Plugin())
+	backend.Add(events.Plugin())
+	backend.Add(githubevents.Module(), gitlabevents.Module())
+	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
+	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()
 }

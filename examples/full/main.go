@@ -12,6 +12,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gerritevents"
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
 )
@@ -26,6 +27,6 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
-	backend.Add(rediscache.Module())
+	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	return backend
 }
