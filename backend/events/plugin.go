@@ -96,13 +96,18 @@ func register(p params) error {
 	in.routes(p.Router)
 	bus := &bus{timeout: time.Duration(p.Timeout) * time.Millisecond}
 	bus.routes(p.Router)
-	p.Lifecycle.Append(fx.Hook{OnStart: func(context.Context) error {
+	p.Lifecycle.Append(fx.Hook{OnStart: func(ctx context.Context) error {
 		var err error
 		if bus.broker, err = open(p); err != nil {
 			return err
 		}
 		p.Hub.Attach(bus.broker)
 		for _, s := range p.Extensions.subscribers {
+			// Before the first request comes in, so that none of its events is missed by a
+			// subscriber whose goroutine has not run yet.
+			if err := bus.broker.Subscribe(ctx, subscriptionID(s), s.Topics); err != nil {
+				return fmt.Errorf("subscriber %s: %w", s.ID, err)
+			}
 			p.Background.Go(func(ctx context.Context) {
 				run(context.WithValue(ctx, publisherKey{}, publisher), s, p.Events, p.Log)
 			})
@@ -132,6 +137,9 @@ var cleanup = config.Schedule{
 	Timeout:      config.Duration(time.Minute),
 	InitialDelay: config.Duration(10 * time.Second),
 }
+
+// subscriptionID is the id that Events.Subscribe uses for a subscriber of this plugin.
+func subscriptionID(s Subscriber) string { return "events." + s.ID }
 
 // run hands events to a subscriber until ctx is done.
 func run(ctx context.Context, s Subscriber, in backend.Events, log *slog.Logger) {
