@@ -41,6 +41,7 @@ type settings struct {
 	getenv       func(string) string
 	startTimeout time.Duration
 	rehearse     bool
+	outageGrace  time.Duration // how long a database may be away before readiness turns off
 }
 
 // An Option configures a Backend; see WithConfig, WithConfigFiles, WithLogger,
@@ -93,7 +94,7 @@ func Rehearse() Option { return optionFunc(func(s *settings) { s.rehearse = true
 
 // New returns a Backend with the core services and no features.
 func New(opts ...Option) *Backend {
-	b := &Backend{settings: settings{getenv: os.Getenv, output: os.Stdout, startTimeout: 5 * time.Minute}}
+	b := &Backend{settings: settings{getenv: os.Getenv, output: os.Stdout, startTimeout: 5 * time.Minute, outageGrace: outageGrace}}
 	for _, o := range opts {
 		o.apply(b)
 	}

@@ -315,6 +315,7 @@ func (c *core) open(ctx context.Context) error {
 		}
 	})
 	c.watching.Go(func() { c.db.KeepAlive(ctx) })
+	c.watching.Go(func() { c.watchDatabase(ctx) })
 	return nil
 }
 

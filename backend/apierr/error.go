@@ -79,6 +79,13 @@ func StatusOf(err error) int {
 	return k.Status()
 }
 
+// IsUnavailable reports whether an error in the tree of err has a method Unavailable that
+// returns true: what was needed is away for the moment. Answers to such errors are 503.
+func IsUnavailable(err error) bool {
+	var away interface{ Unavailable() bool }
+	return errors.As(err, &away) && away.Unavailable()
+}
+
 // find returns the outermost *Error or Kind in the tree of err, depth first, or nil.
 func find(err error) error {
 	for err != nil {

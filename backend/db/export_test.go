@@ -4,3 +4,6 @@ import "time"
 
 // WithKeepAliveEvery is for tests that do not want to wait for a minute.
 func WithKeepAliveEvery(d time.Duration) Option { return func(o *options) { o.tick = d } }
+
+// WithWatchEvery is for tests that do not want to wait for five seconds.
+func WithWatchEvery(d time.Duration) Option { return func(o *options) { o.watch = d } }

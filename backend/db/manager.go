@@ -25,6 +25,8 @@ type Manager struct {
 	migrating chan struct{}
 	files     *fileLocks
 
+	reconnects reconnects
+
 	mu      sync.Mutex
 	plugins map[string]*Plugin
 	closed  bool
@@ -41,6 +43,7 @@ type options struct {
 	log     *slog.Logger
 	types   map[string]func(Connection) (TokenSource, error)
 	tick    time.Duration
+	watch   time.Duration
 }
 
 // An Option configures a Manager.
@@ -64,7 +67,7 @@ func WithConnectionType(name string, open func(Connection) (TokenSource, error))
 func New(cfg Config, opts ...Option) (*Manager, error) {
 	m := &Manager{
 		cfg: cfg, migrating: make(chan struct{}, maxMigrating), files: newFileLocks(), plugins: map[string]*Plugin{},
-		opts: options{log: slog.New(slog.DiscardHandler), types: map[string]func(Connection) (TokenSource, error){}, tick: keepAliveEvery},
+		opts: options{log: slog.New(slog.DiscardHandler), types: map[string]func(Connection) (TokenSource, error){}, tick: keepAliveEvery, watch: watchEvery},
 	}
 	for _, opt := range opts {
 		opt(&m.opts)

@@ -25,21 +25,39 @@ func (o Observer) start(ctx context.Context, plugin, statement string) func(erro
 	return func(error) {}
 }
 
-// pgxTracer reports to an Observer what pgx does, whichever handle was used.
+// pgxTracer reports to an Observer what pgx does, whichever handle was used, and to
+// reconnects whether connecting works.
 type pgxTracer struct {
-	observe Observer
-	plugin  string
+	observe    Observer
+	plugin     string
+	server     string
+	reconnects *reconnects
 }
 
 var (
 	_ pgx.QueryTracer    = pgxTracer{}
 	_ pgx.BatchTracer    = pgxTracer{}
 	_ pgx.CopyFromTracer = pgxTracer{}
+	_ pgx.ConnectTracer  = pgxTracer{}
 )
 
-type traceKey struct{}
+type (
+	traceKey   struct{}
+	connectKey struct{} // in the context of an attempt to connect
+)
+
+func (t pgxTracer) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	return context.WithValue(ctx, connectKey{}, true)
+}
+
+func (t pgxTracer) TraceConnectEnd(ctx context.Context, d pgx.TraceConnectEndData) {
+	t.reconnects.connected(ctx, t.server, d.Err)
+}
 
 func (t pgxTracer) begin(ctx context.Context, statement string) context.Context {
+	if t.observe == nil {
+		return ctx
+	}
 	return context.WithValue(ctx, traceKey{}, t.observe.start(ctx, t.plugin, statement))
 }
 

@@ -26,7 +26,7 @@ func (d *pgDB) Exec(ctx context.Context, q SQL, args ...any) (int64, error) {
 		return 0, err
 	}
 	defer conn.Release()
-	return pgConn{conn}.Exec(ctx, q, args...)
+	return pgConn{conn, d.plugin}.Exec(ctx, q, args...)
 }
 
 func (d *pgDB) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
@@ -34,12 +34,13 @@ func (d *pgDB) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := conn.Query(ctx, q.Postgres, pgArgs(args)...)
+	rows, err := pgConn{conn, d.plugin}.query(ctx, q, args)
 	if err != nil {
 		conn.Release()
 		return nil, err
 	}
-	return &pgRows{Rows: rows, conn: conn}, nil
+	rows.conn = conn
+	return rows, nil
 }
 
 func (d *pgDB) QueryRow(ctx context.Context, q SQL, args ...any) Row {
@@ -53,7 +54,7 @@ func (d *pgDB) Tx(ctx context.Context, fn func(Conn) error) (err error) {
 		return err
 	}
 	defer conn.Release()
-	tx, err := conn.Begin(ctx)
+	tx, err := d.begin(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -67,19 +68,33 @@ func (d *pgDB) Tx(ctx context.Context, fn func(Conn) error) (err error) {
 			_ = tx.Rollback(rollback)
 		}
 	}()
-	if err := fn(pgConn{tx}); err != nil {
+	if err := fn(pgConn{tx, d.plugin}); err != nil {
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return err
+	patient, cancel := d.plugin.patience(ctx)
+	defer cancel()
+	if err := tx.Commit(patient); err != nil {
+		return d.plugin.late(ctx, patient, err)
 	}
 	committed = true
 	return nil
 }
 
-// acquire waits for a free connection no longer than the pool's acquire timeout.
+func (d *pgDB) begin(ctx context.Context, conn *pgxpool.Conn) (pgx.Tx, error) {
+	patient, cancel := d.plugin.patience(ctx)
+	defer cancel()
+	tx, err := conn.Begin(patient)
+	return tx, d.plugin.late(ctx, patient, err)
+}
+
+// acquire waits for a free connection no longer than the pool's acquire timeout, nor
+// longer than a statement may take: the connections there are may all be to a server that
+// is away.
 func (d *pgDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	longest := d.plugin.set.pool.acquire
+	if limit := d.plugin.statementLimit; limit > 0 {
+		longest = min(longest, limit)
+	}
 	wait, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	conn, err := d.pool.Acquire(wait)
@@ -87,27 +102,48 @@ func (d *pgDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return conn, nil
 	}
 	if ctx.Err() == nil && wait.Err() != nil {
-		return nil, fmt.Errorf("plugin %s waited %s for a database connection: all %d are in use (%s.knexConfig.pool.max)", d.plugin.id, longest, d.plugin.set.pool.max, rootKey)
+		return nil, &UnavailableError{fmt.Errorf("plugin %s waited %s for a database connection: all %d are in use (%s.knexConfig.pool.max)", d.plugin.id, longest, d.plugin.set.pool.max, rootKey)}
 	}
-	return nil, d.plugin.explain(ctx, err, false)
+	return nil, mark(ctx, d.plugin.explain(ctx, err, false))
 }
 
 // pgConn is Conn on a pgx connection or transaction.
-type pgConn struct{ native PgxConn }
+type pgConn struct {
+	native PgxConn
+	plugin *Plugin
+}
 
 func (c pgConn) Pgx() (PgxConn, bool) { return c.native, true }
 
 func (c pgConn) Exec(ctx context.Context, q SQL, args ...any) (int64, error) {
-	tag, err := c.native.Exec(ctx, q.Postgres, pgArgs(args)...)
-	return tag.RowsAffected(), err
+	patient, cancel := c.plugin.patience(ctx)
+	defer cancel()
+	tag, err := c.native.Exec(patient, q.Postgres, pgArgs(args)...)
+	return tag.RowsAffected(), c.plugin.late(ctx, patient, err)
 }
 
 func (c pgConn) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
-	return c.native.Query(ctx, q.Postgres, pgArgs(args)...)
+	rows, err := c.query(ctx, q, args)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (c pgConn) query(ctx context.Context, q SQL, args []any) (*pgRows, error) {
+	patient, cancel := c.plugin.patience(ctx)
+	rows, err := c.native.Query(patient, q.Postgres, pgArgs(args)...)
+	if err != nil {
+		err = c.plugin.late(ctx, patient, err)
+		cancel()
+		return nil, err
+	}
+	return &pgRows{Rows: rows, ctx: ctx, patient: patient, cancel: cancel, plugin: c.plugin}, nil
 }
 
 func (c pgConn) QueryRow(ctx context.Context, q SQL, args ...any) Row {
-	return c.native.QueryRow(ctx, q.Postgres, pgArgs(args)...)
+	rows, err := c.Query(ctx, q, args...)
+	return &firstRow{rows: rows, err: err}
 }
 
 // pgArgs makes nil lists empty, as they are on SQLite: pgx takes them for NULL, and
@@ -146,7 +182,19 @@ func pgArgs(args []any) []any {
 // pgRows gives its connection back to the pool when it is closed.
 type pgRows struct {
 	pgx.Rows
-	conn *pgxpool.Conn
+	ctx, patient context.Context // the caller's, and the statement's
+	cancel       context.CancelFunc
+	plugin       *Plugin
+	conn         *pgxpool.Conn // nil in a transaction
+	err          error
+}
+
+// Err tells why Next returned false.
+func (r *pgRows) Err() error {
+	if r.err == nil {
+		r.err = r.plugin.late(r.ctx, r.patient, r.Rows.Err())
+	}
+	return r.err
 }
 
 func (r *pgRows) Next() bool {
@@ -171,6 +219,8 @@ func (r *pgRows) Close() {
 }
 
 func (r *pgRows) release() {
+	_ = r.Err() // before the statement's context ends for another reason
+	r.cancel()
 	if r.conn != nil {
 		r.conn.Release()
 		r.conn = nil

@@ -28,6 +28,11 @@ type Plugin struct {
 	end  endpoint
 	file string // SQLite: path, or memory
 
+	// statementLimit is how long this side waits for the answer to a statement; 0 is for
+	// ever. It is a little more than statement_timeout, which a server that is away
+	// cannot keep.
+	statementLimit time.Duration
+
 	tokens     TokenSource
 	lockTokens TokenSource
 	lockEnd    endpoint
@@ -108,8 +113,11 @@ func (p *Plugin) connConfig(e *endpoint, locks bool) (*pgx.ConnConfig, TokenSour
 	if e.connectMillis > 0 {
 		cc.ConnectTimeout = time.Duration(e.connectMillis) * time.Millisecond
 	}
-	if p.m.opts.observe != nil {
-		cc.Tracer = pgxTracer{observe: p.m.opts.observe, plugin: p.id}
+	server := net.JoinHostPort(cc.Host, strconv.Itoa(int(cc.Port)))
+	cc.Tracer = pgxTracer{observe: p.m.opts.observe, plugin: p.id, reconnects: &p.m.reconnects, server: server}
+	cc.DialFunc = p.m.reconnects.dial(server, cc.DialFunc)
+	if millis, err := strconv.Atoi(cc.RuntimeParams["statement_timeout"]); err == nil && millis > 0 {
+		p.statementLimit = time.Duration(millis)*time.Millisecond + statementGrace
 	}
 	return cc, tokens, nil
 }
@@ -188,11 +196,16 @@ func (p *Plugin) newPool() (*pgxpool.Pool, error) {
 		return p.signIn(ctx, cc, &p.end, p.tokens)
 	}
 	pc.AfterConnect = p.setUp
+	pc.PingTimeout = pingTimeout
 	return pgxpool.NewWithConfig(context.Background(), pc)
 }
 
-// signIn gives cc the password as it is now.
+// signIn gives cc the password as it is now. Everything that connects comes by here, and
+// is held back if the server was away a moment ago.
 func (p *Plugin) signIn(ctx context.Context, cc *pgx.ConnConfig, e *endpoint, tokens TokenSource) error {
+	if err := p.m.reconnects.allow(net.JoinHostPort(cc.Host, strconv.Itoa(int(cc.Port))), time.Now()); err != nil {
+		return err
+	}
 	if password := e.secret(); password != "" {
 		cc.Password = password
 	}

@@ -54,11 +54,19 @@ func (e ErrorWriter) log(r *http.Request, err error, out apierr.Rendered) {
 	log.LogAttrs(r.Context(), level, "Request failed with status "+strconv.Itoa(out.Status), attrs...)
 }
 
-// translate gives a kind to the errors of net/http that are the client's doing.
+// translate gives a kind to the errors of net/http that are the client's doing, and to
+// those that say of themselves that something is away for the moment, as those of
+// backend/db do.
 func translate(err error) error {
+	if _, ok := apierr.KindOf(err); ok {
+		return err
+	}
 	var tooLarge *http.MaxBytesError
-	if _, ok := apierr.KindOf(err); !ok && errors.As(err, &tooLarge) {
+	if errors.As(err, &tooLarge) {
 		return apierr.PayloadTooLarge.New("request entity too large")
+	}
+	if apierr.IsUnavailable(err) {
+		return apierr.ServiceUnavailable.Wrap(err, "A service that is needed for this is not available at the moment")
 	}
 	return err
 }

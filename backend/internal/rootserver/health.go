@@ -23,8 +23,9 @@ type readiness struct {
 }
 
 type health struct {
-	ready   atomic.Pointer[readiness]
-	headers map[string]string
+	ready    atomic.Pointer[readiness]
+	degraded atomic.Pointer[readiness] // while set, it stands for a readiness of 200
+	headers  map[string]string
 }
 
 func newHealth(headers map[string]string) *health {
@@ -49,6 +50,16 @@ func (s *Server) SetReady(failed ...string) {
 	s.health.ready.Store(r)
 }
 
+// SetDegraded turns readiness off for as long as message is not empty, because something
+// is away that requests need. Requests are still served.
+func (s *Server) SetDegraded(message string) {
+	if message == "" {
+		s.health.degraded.Store(nil)
+		return
+	}
+	s.health.degraded.Store(unready(message))
+}
+
 // SetStopping turns readiness off, so that load balancers look elsewhere. Requests
 // are still served.
 func (s *Server) SetStopping() { s.health.ready.Store(unready("Backend is shutting down")) }
@@ -63,6 +74,9 @@ func (h *health) serve(w http.ResponseWriter, r *http.Request) bool {
 	case livenessPath:
 	case readinessPath:
 		out = h.ready.Load()
+		if d := h.degraded.Load(); d != nil && out.status == http.StatusOK {
+			out = d
+		}
 	default:
 		return false
 	}

@@ -157,6 +157,10 @@ func (c *Checker) refused(ctx context.Context, kind string, err error) error {
 		return nil
 	}
 	c.log.DebugContext(ctx, kind+" token refused", "reason", err)
+	if apierr.IsUnavailable(err) {
+		// The token may be good: a client that were told otherwise would sign its user out.
+		return apierr.ServiceUnavailable.Wrap(err, "The %s token cannot be verified at the moment", kind)
+	}
 	return apierr.Authentication.Wrap(err, "Failed %s token verification", kind)
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
@@ -293,6 +295,39 @@ func TestKeyStoreConfig(t *testing.T) {
 		err = cfg.Decode("store", &c)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: got %v, want %q", tt.yaml, err, tt.want)
+		}
+	}
+}
+
+// awayError is of a database that is away.
+type awayError struct{}
+
+func (awayError) Error() string     { return "the database is away" }
+func (awayError) Unavailable() bool { return true }
+
+type awayKeys struct{}
+
+func (awayKeys) PublicKey(context.Context, string) (PublicKey, error) {
+	return PublicKey{}, fmt.Errorf("look up: %w", awayError{})
+}
+
+// A client that were told that its token is wrong would sign its user out.
+func TestTokensThatCannotBeVerifiedNowAreNotRefused(t *testing.T) {
+	t.Parallel()
+	users := &UserIssuer{Issuer: "https://portal/api/auth", Keys: NewMemoryKeys(time.Hour, nil)}
+	user, _, err := users.Issue(t.Context(), UserClaims{Sub: "user:default/alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugins := &PluginIssuer{Plugin: "catalog", Keys: NewMemoryKeys(time.Hour, nil)}
+	plugin, err := plugins.TokenFor(t.Context(), plugins.Own(), "search")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewChecker(Options{UserKeys: awayKeys{}, PluginKeys: func(string) (Keys, error) { return awayKeys{}, nil }, Issuer: users.Issuer})
+	for name, token := range map[string]string{"user": user, "plugin": plugin} {
+		if _, err := c.Check(t.Context(), token, "search", false); apierr.StatusOf(err) != 503 {
+			t.Errorf("%s token: %v", name, err)
 		}
 	}
 }
