@@ -258,18 +258,26 @@ func TestPrometheusHasAPortOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	res, err = http.Get("http://" + log.find(t, "metrics are served", "address") + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
+	const request = `http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/api/back/answer"`
+	var text []byte
+	// A request is counted when it is over, which its caller may see a moment before.
+	for range 100 {
+		res, err := http.Get("http://" + log.find(t, "metrics are served", "address") + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err = io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), request) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	for _, want := range []string{
-		`http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/api/back/answer"`,
-		`answers_count_total{otel_scope_name="backstage-plugin-back"`, `otel_scope_name="backstage-backend"`, `service_name="callboard"`, "go_goroutines",
+		request, `answers_count_total{otel_scope_name="backstage-plugin-back"`, `otel_scope_name="backstage-backend"`, `service_name="callboard"`, "go_goroutines",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in the metrics:\n%s", want, text)

@@ -1,0 +1,19 @@
+package oteltelemetry_test
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/oteltelemetry"
+)
+
+// Spans also go to an exporter that no environment variable names.
+func ExampleWithSpanExporter() {
+	b := backend.New()
+	b.Add(oteltelemetry.Service(
+		oteltelemetry.WithSpanExporter(func(context.Context) (trace.SpanExporter, error) { return stdouttrace.New() }),
+	))
+}
