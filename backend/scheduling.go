@@ -26,9 +26,16 @@ var _ Scheduler = (*scheduler.Scheduler)(nil)
 //		...
 //	})
 //
-// c is a connection to the plugin's own database. Outside of a task's run, and in tasks of
-// local scope, it succeeds.
+// c is a connection to the plugin's own database. Until the transaction ends nobody else
+// can take the task over; so that a replica that is paused in it does not keep the task
+// from others for ever, PostgreSQL ends the transaction when it does nothing for five
+// seconds. The error of a run that is over is ErrFenced. Outside of a task's run, and in
+// tasks of local scope, it succeeds.
 func Fenced(ctx context.Context, c db.Conn) error { return scheduler.Check(ctx, c) }
+
+// ErrFenced says that a run of a task is over: its time has ended, it was cancelled, or
+// another replica has taken it over. What Fenced returns wraps it.
+var ErrFenced = scheduler.ErrFenced
 
 // lockSession keeps the one session that holds the locks of this process.
 type lockSession struct {
@@ -82,10 +89,23 @@ func (c *core) scheduler(id PluginID) *scheduler.Scheduler {
 	if !ok {
 		s = scheduler.New(scheduler.Options{
 			Plugin: string(id), DB: c.db.Plugin(string(id)).DB(), Locks: c.locks.get, Log: c.log.With("plugin", string(id)),
+			Plugins: c.scheduling, Observe: c.observeTasks(id),
 		})
 		c.schedulers[id] = s
 	}
 	return s
+}
+
+// scheduling counts the plugins that have scheduled something.
+func (c *core) scheduling() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.schedulers {
+		if s.Used() {
+			n++
+		}
+	}
+	return n
 }
 
 // scheduled puts the routes of the scheduler in front of a plugin's own, once the plugin

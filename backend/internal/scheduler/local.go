@@ -59,14 +59,14 @@ func (s *Scheduler) runOnce(t *task) {
 	t.stop, t.state, t.local.started = stop, stateRunning, s.Now()
 	s.mu.Unlock()
 	err := s.call(ctx, t)
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		err = cause
+	if err != nil && s.ctx.Err() != nil {
+		err = errStopped
 	}
+	s.report(ctx, t, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.stop, t.state, t.local.ended, t.local.lastError = nil, stateIdle, s.Now(), ""
-	if err != nil && s.ctx.Err() == nil {
+	if err != nil {
 		t.local.lastError = errorJSON(err)
-		s.Log.Error("task failed", "task", t.id, "error", err)
 	}
 }

@@ -2,10 +2,10 @@ package scheduler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,27 +25,66 @@ var (
 	errTimedOut  = errors.New("task timed out")
 	errCancelled = errors.New("task was cancelled")
 	errOwnerGone = errors.New("the replica that ran the task is gone")
+	errStopped   = errors.New("the replica that ran the task has stopped")
 )
 
-func (t *task) settings() (string, error) {
-	out := settings{Version: 2, Cadence: t.schedule.Frequency.String(), Timeout: t.schedule.Timeout.ISO()}
-	if t.schedule.InitialDelay > 0 {
-		out.InitialDelay = t.schedule.InitialDelay.ISO()
-	}
-	b, err := json.Marshal(out)
-	return string(b), err
+// A panicError is the panic of a task.
+type panicError struct {
+	value any
+	stack string
 }
 
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// lockName names the lock of one run. With the plugin and the task in it, two tasks can
+// meet in one lock only if 64 bits of their hashes are equal.
 func (s *Scheduler) lockName(t *task, number int64) string {
 	return fmt.Sprintf("task %s/%s run %d", s.Plugin, t.id, number)
+}
+
+// A lock is one that this process holds.
+type lock struct {
+	session *db.Locks
+	name    string
+}
+
+// tryLock takes the lock of a run if nobody has it. The statement runs to its end also
+// when the scheduler stops: cut off, it would end the session, on which the locks of other
+// plugins are.
+func (s *Scheduler) tryLock(ctx context.Context, t *task, number int64) (lock, bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	session, err := s.Locks(ctx)
+	if err != nil {
+		return lock{}, false, err
+	}
+	l := lock{session, s.lockName(t, number)}
+	ok, err := session.TryLock(ctx, l.name)
+	return l, ok, err
+}
+
+// release gives up the lock. An error means that the session is gone, and the lock with it.
+func (l lock) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	_ = l.session.Unlock(ctx, l.name)
+}
+
+// running reports whether this process runs the task, be it as a run that was given up
+// and has not ended.
+func (s *Scheduler) running(t *task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return t.stop != nil
 }
 
 // expire ends a run whose time is over: whoever sees it first raises the number, and the
 // paused owner, should it wake up, finds its ticket gone.
 func (s *Scheduler) expire(ctx context.Context, t *task, r row) error {
-	ended, err := s.end(ctx, t.id, r.ticket, errTimedOut, t.next(r.next, s.Now()))
+	ended, err := s.end(ctx, giveUp, t.id, r.ticket, errTimedOut, t.next(r.next, s.now()))
 	if err == nil && ended {
 		s.Log.WarnContext(ctx, "task timed out", "task", t.id, "started", r.started)
+		s.poke()
 	}
 	return err
 }
@@ -53,23 +92,15 @@ func (s *Scheduler) expire(ctx context.Context, t *task, r row) error {
 // orphaned frees a run whose owner is gone: nobody holds its lock. The task is due again
 // at once.
 func (s *Scheduler) orphaned(ctx context.Context, t *task, r row) (bool, error) {
-	s.mu.Lock()
-	mine := t.stop != nil
-	s.mu.Unlock()
-	if mine {
+	if s.running(t) {
 		return false, nil
 	}
-	locks, err := s.Locks(ctx)
-	if err != nil {
-		return false, err
-	}
-	name := s.lockName(t, r.number)
-	got, err := locks.TryLock(ctx, name)
+	l, got, err := s.tryLock(ctx, t, r.number)
 	if err != nil || !got {
 		return false, err
 	}
-	defer func() { _ = locks.Unlock(context.WithoutCancel(ctx), name) }()
-	ended, err := s.end(ctx, t.id, r.ticket, errOwnerGone, s.Now())
+	defer l.release()
+	ended, err := s.end(ctx, giveUp, t.id, r.ticket, errOwnerGone, s.now())
 	if err == nil && ended {
 		s.Log.WarnContext(ctx, "a task is taken over: the replica that ran it is gone", "task", t.id)
 	}
@@ -78,94 +109,127 @@ func (s *Scheduler) orphaned(ctx context.Context, t *task, r row) (bool, error) 
 
 // claim takes a task that is due, if nobody else does.
 func (s *Scheduler) claim(ctx context.Context, t *task, r row) error {
-	s.mu.Lock()
-	mine := t.stop != nil
-	s.mu.Unlock()
-	if mine {
-		return nil // the run of an earlier number that was fenced, and has not ended yet
+	if s.running(t) {
+		return nil
 	}
-	locks, err := s.Locks(ctx)
+	l, got, err := s.tryLock(ctx, t, r.number)
 	if err != nil {
 		return err
 	}
-	name := s.lockName(t, r.number)
-	got, err := locks.TryLock(ctx, name)
-	if err != nil || !got {
-		return err
+	if !got {
+		return s.skipLock(ctx, t, r)
 	}
-	ticket, now := uuid.NewString(), s.Now()
+	ticket, now := uuid.NewString(), s.now()
 	n, err := s.DB.Exec(ctx, claim, t.id, ticket, db.At(now), db.At(now.Add(t.schedule.Timeout.Std())), r.number)
 	if err != nil || n == 0 {
-		_ = locks.Unlock(context.WithoutCancel(ctx), name)
+		l.release()
 		return err
 	}
 	run, stop := context.WithCancelCause(context.WithValue(s.ctx, fenceKey{}, Fence{t.id, ticket}))
 	s.mu.Lock()
 	t.stop, t.state = stop, stateRunning
 	s.mu.Unlock()
-	s.wg.Go(func() { s.runGlobally(run, t, r, ticket, locks, name) })
+	s.wg.Go(func() { s.runGlobally(run, t, r, ticket, l) })
 	return nil
 }
 
-func (s *Scheduler) runGlobally(ctx context.Context, t *task, r row, ticket string, locks *db.Locks, name string) {
+// skipLock is for the lock of a due run that somebody has taken. If the run does not begin
+// in time, its owner is paused: the number is raised, and the owner, should it wake up,
+// finds that its own is not the current one.
+func (s *Scheduler) skipLock(ctx context.Context, t *task, r row) error {
+	now := s.Now()
+	if t.blocked.IsZero() || t.blockedNumber != r.number {
+		t.blocked, t.blockedNumber = now, r.number
+		return nil
+	}
+	if now.Sub(t.blocked) < claimTime {
+		return nil
+	}
+	n, err := s.DB.Exec(ctx, skip, t.id, r.number)
+	if n > 0 {
+		s.Log.WarnContext(ctx, "a replica has taken a task and does not begin it: others may have it", "task", t.id)
+		s.poke()
+	}
+	return err
+}
+
+func (s *Scheduler) runGlobally(ctx context.Context, t *task, r row, ticket string, l lock) {
 	ctx, timeout := context.WithTimeoutCause(ctx, t.schedule.Timeout.Std(), errTimedOut)
-	watched := make(chan struct{})
+	defer timeout()
 	watching, unwatch := context.WithCancel(ctx)
-	go func() { defer close(watched); s.watch(watching, t, ticket, locks) }()
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watch(watching, t, ticket, l) })
 	err := s.call(ctx, t)
 	unwatch()
-	<-watched
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		err = cause
-	}
-	timeout()
+	watch.Wait()
+	next := t.next(r.next, s.now())
 	if err != nil && s.ctx.Err() != nil { // the process stops: somebody else goes on
-		err = errOwnerGone
+		err, next = errStopped, s.now()
 	}
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	next := t.next(r.next, s.Now())
-	if errors.Is(err, errOwnerGone) {
-		next = s.Now()
-	}
-	ended, werr := s.end(write, t.id, ticket, err, next)
+	ended, werr := s.end(write, finish, t.id, ticket, err, next)
 	switch {
 	case werr != nil:
 		s.Log.ErrorContext(write, "the outcome of a task could not be written; it runs again when its time is over", "task", t.id, "error", werr)
+	case !ended && errors.Is(context.Cause(ctx), errCancelled):
+		s.Log.InfoContext(write, "task was cancelled", "task", t.id)
 	case !ended:
 		s.Log.WarnContext(write, "a task ended after its run was given up; its outcome does not count", "task", t.id)
-	case err != nil && !errors.Is(err, errOwnerGone):
-		s.Log.ErrorContext(write, "task failed", "task", t.id, "error", err)
+	default:
+		s.report(write, t, err)
 	}
-	_ = locks.Unlock(write, name)
+	l.release()
 	s.mu.Lock()
 	t.stop, t.state = nil, stateIdle
 	s.mu.Unlock()
 	s.poke()
 }
 
-// call runs the task itself. A panic is its error.
+// call runs the task itself. A panic is its error, and so is the reason why it was stopped.
 func (s *Scheduler) call(ctx context.Context, t *task) (err error) {
-	start := time.Now()
+	if s.Observe != nil {
+		told, done := s.Observe(ctx, t.id, t.schedule.Scope)
+		ctx = told
+		defer func() { done(err) }()
+	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
-			s.Log.ErrorContext(ctx, "task panicked", "task", t.id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-		}
-		if s.Observe != nil {
-			result := "completed"
-			if err != nil {
-				result = "failed"
-			}
-			s.Observe(t.id, t.schedule.Scope, result, time.Since(start))
+			err = &panicError{v, string(debug.Stack())}
+		} else if cause := context.Cause(ctx); cause != nil && err != nil {
+			err = cause
 		}
 	}()
 	return t.run(ctx)
 }
 
+// report logs the outcome of a run if it differs from that of the last one.
+func (s *Scheduler) report(ctx context.Context, t *task, err error) {
+	if errors.Is(err, errStopped) {
+		return
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.mu.Lock()
+	changed := text != t.lastErr
+	t.lastErr = text
+	s.mu.Unlock()
+	switch p := (*panicError)(nil); {
+	case !changed:
+	case err == nil:
+		s.Log.InfoContext(ctx, "task works again", "task", t.id)
+	case errors.As(err, &p):
+		s.Log.ErrorContext(ctx, "task panicked", "task", t.id, "panic", fmt.Sprint(p.value), "stack", p.stack)
+	default:
+		s.Log.ErrorContext(ctx, "task failed", "task", t.id, "error", err)
+	}
+}
+
 // watch ends a run that is not the current one any more: its lock session is gone, or
-// its ticket.
-func (s *Scheduler) watch(ctx context.Context, t *task, ticket string, locks *db.Locks) {
+// its ticket. That the database does not answer says neither.
+func (s *Scheduler) watch(ctx context.Context, t *task, ticket string, l lock) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
@@ -174,7 +238,10 @@ func (s *Scheduler) watch(ctx context.Context, t *task, ticket string, locks *db
 			return
 		case <-tick.C:
 		}
-		err := locks.Check(ctx)
+		// As in tryLock: not cut off by the end of the run.
+		alive, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		err := l.session.Check(alive)
+		cancel()
 		if err == nil {
 			var n int
 			if scan := s.DB.QueryRow(ctx, holds, t.id, ticket).Scan(&n); scan == nil && n == 0 {
@@ -185,9 +252,7 @@ func (s *Scheduler) watch(ctx context.Context, t *task, ticket string, locks *db
 			s.mu.Lock()
 			stop := t.stop
 			s.mu.Unlock()
-			if stop != nil {
-				stop(err)
-			}
+			stop(err)
 			return
 		}
 	}
@@ -210,6 +275,9 @@ func (s *Scheduler) Cancel(ctx context.Context, id string) error {
 		stop(errCancelled)
 		return nil
 	}
+	if err := s.create(ctx); err != nil {
+		return err
+	}
 	rows, err := s.rows(ctx, []string{id})
 	if err != nil {
 		return err
@@ -218,7 +286,7 @@ func (s *Scheduler) Cancel(ctx context.Context, id string) error {
 	if r.ticket == "" {
 		return apierr.Conflict.New("task %s is not running", id)
 	}
-	ended, err := s.end(ctx, id, r.ticket, errCancelled, t.next(r.next, s.Now()))
+	ended, err := s.end(ctx, finish, id, r.ticket, errCancelled, t.next(r.next, s.now()))
 	if err != nil {
 		return err
 	}

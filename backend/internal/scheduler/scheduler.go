@@ -15,9 +15,6 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 )
 
-// longestPoll is how long a replica may take to see what another one has triggered.
-const longestPoll = 5 * time.Second
-
 // Options are what a Scheduler stands on.
 type Options struct {
 	Plugin string
@@ -26,9 +23,21 @@ type Options struct {
 	// the last has ended.
 	Locks func(context.Context) (*db.Locks, error)
 	Log   *slog.Logger
-	Now   func() time.Time // nil: the system's clock
-	// Observe is told of every run that has ended; nil: nobody.
-	Observe func(task, scope, result string, took time.Duration)
+
+	// Now is the clock of this process; nil: the system's. Its location is the time zone
+	// of cron lines. On PostgreSQL it only measures how much time passes: what time it is
+	// says the server, so that replicas whose clocks differ agree.
+	Now func() time.Time
+	// Server changes what the server's clock says, for tests; nil: as it is.
+	Server func(time.Time) time.Time
+
+	// Plugins is how many plugins of this process have scheduled tasks; nil: this one.
+	// The more there are, the less often each looks at its table.
+	Plugins func() int
+
+	// Observe is told of every run when it begins. The run gets the context it returns, and
+	// the function it returns is called with the outcome. nil: nobody is told.
+	Observe func(ctx context.Context, task, scope string) (context.Context, func(error))
 }
 
 // A Scheduler runs the tasks of one plugin. Its methods are safe for concurrent use.
@@ -43,20 +52,32 @@ type Scheduler struct {
 	wg      sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
-	lastErr string // of the loop, so that it is logged on change
-	created atomic.Bool
+
+	created atomic.Bool  // the table is there
+	skew    atomic.Int64 // of the server's clock against Now, in nanoseconds
+	warned  atomic.Bool  // of the skew
+
+	// Of the loop alone:
+	lastErr  string // so that it is logged on change
+	failures int    // looks at the table that failed one after the other
 }
 
 type task struct {
 	id       string
 	schedule config.Schedule
 	run      func(context.Context) error
+	kick     chan struct{} // local tasks: run now
 
-	registered bool // its row is up to date
-	state      string
-	stop       context.CancelCauseFunc // of the current run
-	kick       chan struct{}           // local tasks: run now
-	local      localState
+	// Of the loop alone:
+	registered    bool      // its row is up to date
+	blocked       time.Time // since when the lock of its next run is taken, and the run does not begin
+	blockedNumber int64
+
+	// Guarded by the scheduler's mu:
+	state   string
+	stop    context.CancelCauseFunc // of the current run; nil: none
+	lastErr string                  // of the last run, so that it is logged on change
+	local   localState
 }
 
 // New returns a Scheduler that does nothing before Start.
@@ -80,11 +101,8 @@ func (s *Scheduler) Schedule(id string, schedule config.Schedule, run func(conte
 	if id == "" {
 		return errors.New("a task needs an id")
 	}
-	if err := schedule.Validate(); err != nil {
+	if err := check(schedule, s.Now()); err != nil {
 		return fmt.Errorf("task %s: %w", id, err)
-	}
-	if !schedule.Frequency.Manual && schedule.Frequency.Cron == "" && schedule.Frequency.Every <= 0 {
-		return fmt.Errorf("task %s: frequency must be longer than zero, a cron line, or manual", id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,161 +175,6 @@ func (s *Scheduler) Stop(ctx context.Context) error {
 	}
 }
 
-// loop registers and claims global tasks. It sleeps until the next one is due, and never
-// longer than others may take to see a trigger.
-func (s *Scheduler) loop() {
-	for {
-		wait := s.round(s.ctx)
-		timer := time.NewTimer(wait)
-		select {
-		case <-s.ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		case <-s.wake:
-			timer.Stop()
-		}
-	}
-}
-
-// global lists the tasks of global scope.
-func (s *Scheduler) global() (all []*task, ids []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, id := range s.order {
-		if t := s.tasks[id]; t.schedule.Scope != "local" {
-			all, ids = append(all, t), append(ids, id)
-		}
-	}
-	return all, ids
-}
-
-// round is one look at the table. It returns how long nothing is to be done.
-func (s *Scheduler) round(ctx context.Context) time.Duration {
-	tasks, ids := s.global()
-	if len(tasks) == 0 {
-		return longestPoll
-	}
-	wait, err := s.look(ctx, tasks, ids)
-	if err != nil && ctx.Err() == nil {
-		if text := err.Error(); text != s.lastErr {
-			s.Log.ErrorContext(ctx, "scheduled tasks do not run at the moment", "error", err)
-			s.lastErr = text
-		}
-		return longestPoll
-	}
-	s.lastErr = ""
-	return wait
-}
-
-func (s *Scheduler) look(ctx context.Context, tasks []*task, ids []string) (time.Duration, error) {
-	if err := s.registerAll(ctx, tasks); err != nil {
-		return 0, err
-	}
-	rows, err := s.rows(ctx, ids)
-	if err != nil {
-		return 0, err
-	}
-	wait := longestPoll
-	for _, t := range tasks {
-		r, ok := rows[t.id]
-		if !ok { // somebody emptied the table
-			t.registered = false
-			wait = 0
-			continue
-		}
-		if every := t.schedule.Frequency.Every.Std(); every > 0 {
-			wait = min(wait, max(every, time.Second/4))
-		}
-		s.settleWorker(t, r)
-		now := s.Now()
-		switch {
-		case r.ticket != "" && !r.expires.After(now):
-			if err := s.expire(ctx, t, r); err != nil {
-				return 0, err
-			}
-			wait = 0
-		case r.ticket != "":
-			freed, err := s.orphaned(ctx, t, r)
-			if err != nil {
-				return 0, err
-			}
-			if freed {
-				wait = 0
-			}
-		case r.next.IsZero():
-		case !r.next.After(now):
-			if err := s.claim(ctx, t, r); err != nil {
-				return 0, err
-			}
-		default:
-			wait = min(wait, r.next.Sub(now))
-		}
-	}
-	return max(wait, time.Millisecond), nil
-}
-
-// settleWorker keeps what the REST API says of this replica's worker.
-func (s *Scheduler) settleWorker(t *task, r row) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.stop == nil && (!r.ended.IsZero() || !r.next.After(s.Now())) {
-		t.state = stateIdle
-	}
-}
-
-func (s *Scheduler) registerAll(ctx context.Context, tasks []*task) error {
-	created := false
-	for _, t := range tasks {
-		if t.registered {
-			continue
-		}
-		if !created {
-			if err := s.create(ctx); err != nil {
-				return fmt.Errorf("create the table of scheduled tasks: %w", err)
-			}
-			created = true
-		}
-		text, err := t.settings()
-		if err != nil {
-			return err
-		}
-		if _, err := s.DB.Exec(ctx, register, t.id, text, db.At(t.first(s.Now()))); err != nil {
-			return fmt.Errorf("register task %s: %w", t.id, err)
-		}
-		t.registered = true
-	}
-	return nil
-}
-
-// first is when a task is due that has never run; zero for never.
-func (t *task) first(now time.Time) time.Time {
-	f := t.schedule.Frequency
-	at := now.Add(t.schedule.InitialDelay.Std())
-	switch {
-	case f.Manual:
-		return time.Time{}
-	case f.Cron != "":
-		return f.Next(at)
-	}
-	return at
-}
-
-// next is when a task is due after a run that was due at due and ends now.
-func (t *task) next(due, now time.Time) time.Time {
-	f := t.schedule.Frequency
-	switch {
-	case f.Manual:
-		return time.Time{}
-	case f.Cron != "":
-		return f.Next(now)
-	}
-	if at := f.Next(due); at.After(now) {
-		return at
-	}
-	return now
-}
-
 // Trigger implements backend.Scheduler. Errors are apierr.NotFound, or apierr.Conflict if
 // the task runs.
 func (s *Scheduler) Trigger(ctx context.Context, id string) error {
@@ -335,7 +198,7 @@ func (s *Scheduler) Trigger(ctx context.Context, id string) error {
 	if err := s.registered(ctx, t); err != nil {
 		return err
 	}
-	n, err := s.DB.Exec(ctx, trigger, id, db.At(s.Now()))
+	n, err := s.DB.Exec(ctx, trigger, id, db.At(s.now()))
 	if err != nil {
 		return fmt.Errorf("trigger task %s: %w", id, err)
 	}
@@ -347,21 +210,16 @@ func (s *Scheduler) Trigger(ctx context.Context, id string) error {
 }
 
 // registered makes sure that a task has its row, for requests that come before the
-// first round.
+// first look.
 func (s *Scheduler) registered(ctx context.Context, t *task) error {
-	rows, err := s.rows(ctx, []string{t.id})
-	if err == nil && len(rows) == 1 {
-		return nil
-	}
 	if err := s.create(ctx); err != nil {
 		return err
 	}
-	text, err := t.settings()
-	if err != nil {
+	rows, err := s.rows(ctx, []string{t.id})
+	if err != nil || len(rows) == 1 {
 		return err
 	}
-	_, err = s.DB.Exec(ctx, register, t.id, text, db.At(t.first(s.Now())))
-	return err
+	return s.registerOne(ctx, t)
 }
 
 func (s *Scheduler) find(id string) (*task, error) {

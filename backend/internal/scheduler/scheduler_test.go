@@ -25,11 +25,15 @@ type replica struct {
 	locks *db.Locks
 }
 
-// A clock that tests move.
-type clock struct{ offset atomic.Int64 }
+// A clock that tests move: that of a replica, and that of the server with it.
+type clock struct {
+	offset atomic.Int64
+	wrong  time.Duration // by how much the replica's differs from the server's
+}
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+func (c *clock) now() time.Time                    { return c.server(time.Now()).Add(c.wrong) }
+func (c *clock) server(server time.Time) time.Time { return server.Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration)           { c.offset.Add(int64(d)) }
 
 // open makes replicas on one database.
 type open func(t *testing.T, c *clock) *replica
@@ -52,7 +56,7 @@ func replicaOf(t *testing.T, m *db.Manager, c *clock) *replica {
 	}
 	r := &replica{db: m.Plugin("costs").DB(), locks: locks}
 	r.Scheduler = scheduler.New(scheduler.Options{
-		Plugin: "costs", DB: r.db, Log: slog.New(slog.DiscardHandler), Now: c.now,
+		Plugin: "costs", DB: r.db, Log: slog.New(slog.DiscardHandler), Now: c.now, Server: c.server,
 		Locks: func(context.Context) (*db.Locks, error) { return locks, nil },
 	})
 	t.Cleanup(func() {
@@ -82,7 +86,7 @@ func each(t *testing.T, test func(t *testing.T, open open)) {
 		test(t, func(t *testing.T, c *clock) *replica {
 			r := replicaOf(t, m, c)
 			r.Scheduler = scheduler.New(scheduler.Options{
-				Plugin: "costs", DB: r.db, Log: slog.New(slog.DiscardHandler), Now: c.now,
+				Plugin: "costs", DB: r.db, Log: slog.New(slog.DiscardHandler), Now: c.now, Server: c.server,
 				Locks: func(context.Context) (*db.Locks, error) { return shared, nil },
 			})
 			r.locks = shared

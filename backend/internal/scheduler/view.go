@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -39,11 +38,6 @@ func timeText(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000-07:00")
 }
 
-func errorJSON(err error) string {
-	b, _ := json.Marshal(map[string]string{"name": "Error", "message": err.Error()}) // two strings
-	return string(b)
-}
-
 // Tasks describes all tasks.
 func (s *Scheduler) Tasks(ctx context.Context) ([]View, error) {
 	_, ids := s.global()
@@ -62,14 +56,7 @@ func (s *Scheduler) Tasks(ctx context.Context) ([]View, error) {
 	out := []View{}
 	for _, id := range s.order {
 		t := s.tasks[id]
-		v := View{TaskID: id, PluginID: s.Plugin, Scope: t.schedule.Scope, Worker: &workerView{t.state}}
-		text, err := t.settings()
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal([]byte(text), &v.Settings); err != nil {
-			return nil, err
-		}
+		v := View{TaskID: id, PluginID: s.Plugin, Scope: t.schedule.Scope, Settings: t.settings(), Worker: &workerView{t.state}}
 		r, ok := rows[id]
 		if t.schedule.Scope == "local" {
 			r, ok = row{next: t.local.next, ended: t.local.ended, lastError: t.local.lastError}, true
