@@ -55,8 +55,8 @@ func (f *feature) name() string {
 // NewPlugin declares a plugin. Its options apply in a scope of their own, in which
 // the plugin's core services are available: PluginID, *slog.Logger, fx.Lifecycle,
 // db.DB, Database, Router, Auth, Clients, UserInfo, Scheduler, Cache, Events, *Actions,
-// ActionsClient, *Background, Landing, and the root's
-// *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
+// ActionsClient, Auditor, trace.Tracer, metric.Meter, *Background, Landing, and the root's
+// InstanceMetadata, SystemMetadata, *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
 //
 // id is lower case, letters, digits and dashes. Constructors and invoked functions
 // wire values together and do no I/O: the graph may be built more than once in one

@@ -10,6 +10,12 @@ import (
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 )
 
+// Exporters are those that the environment names.
+func ExampleService() {
+	b := backend.New()
+	b.Add(oteltelemetry.Service())
+}
+
 // Spans also go to an exporter that no environment variable names.
 func ExampleWithSpanExporter() {
 	b := backend.New()
