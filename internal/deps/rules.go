@@ -81,6 +81,11 @@ var Boundaries = []Boundary{
 		Why:    "the cache is in memory unless main says otherwise",
 	},
 	{
+		What:   []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/...", "github.com/prometheus/..."},
+		Within: []string{"backend/oteltelemetry/..."},
+		Why:    "the core records with the API alone; SDK and exporters are eight megabytes (docs/adr/0007)",
+	},
+	{
 		What:   []string{"cloud.google.com/...", "google.golang.org/api/..."},
 		Within: []string{"techdocs/gcstechdocs/...", "kubernetes/gcpkubernetes/..."},
 		Why:    "who is not on Google Cloud does not link its SDK",
