@@ -3,6 +3,9 @@ package backend
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"go.uber.org/fx"
 
@@ -25,13 +28,27 @@ func (c *core) preflight(comp *composition, found *problems) {
 	}
 }
 
-// unknownKeys are warnings for --check.
+// unknownKeys are warnings for --check. A section within another, as auth.keyStore is
+// within auth, is known to the program even where the outer one does not list it.
 func (c *core) unknownKeys(comp *composition) []error {
+	known := slices.Collect(maps.Keys(coreReference()))
+	for _, f := range comp.features() {
+		for _, s := range f.sections() {
+			known = append(known, s.path)
+		}
+	}
+	elsewhere := func(ke *config.KeyError) bool {
+		return slices.ContainsFunc(known, func(section string) bool {
+			return section == ke.Path || strings.HasPrefix(section, ke.Path+".")
+		})
+	}
 	var out []error
 	for _, f := range comp.features() {
 		for _, s := range f.sections() {
 			for _, err := range s.unknown(c.cfg) {
-				out = append(out, err)
+				if !elsewhere(err) {
+					out = append(out, err)
+				}
 			}
 		}
 	}

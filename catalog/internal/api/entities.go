@@ -44,6 +44,9 @@ func (a *api) entities(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if limit != nil {
+		*limit = min(*limit, query.MaxLimit) // the next page starts where this one ends
+	}
 	auth, err := a.visible(r)
 	if err != nil {
 		return err

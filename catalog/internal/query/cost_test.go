@@ -49,7 +49,7 @@ func TestStatements(t *testing.T) {
 			{"five facets under a filter", 1, func(ctx context.Context) error {
 				return second(q.Facets(ctx, []string{"kind", "spec.type", "metadata.tags", "spec.lifecycle", "spec.owner"}, &kind, query.Auth{}))
 			}},
-			{"everything", 1, func(ctx context.Context) error {
+			{"everything, in a batch after its ids", 2, func(ctx context.Context) error {
 				for _, err := range q.List(ctx, query.ListRequest{Where: &kind}) {
 					if err != nil {
 						return err

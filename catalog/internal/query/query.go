@@ -133,8 +133,8 @@ type ListRequest struct {
 }
 
 // List yields everything that a request without a page asks for, ordered by its first
-// order, where entities without a value are left out, or by uid. The bytes are valid
-// until the next step.
+// order, where entities without a value are left out, or by uid. No connection is held
+// while the caller takes its time.
 func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		if r.Auth.Deny {

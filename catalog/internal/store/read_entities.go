@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/callboard-dev/callboard/backend/db"
@@ -89,50 +90,82 @@ func (s *Store) FinalsByRefs(ctx context.Context, refs []string, sel Selection) 
 }
 
 // StreamFinals yields all entities of a selection: by uid, or by the first value of
-// order, where entities without one are left out. A connection is held meanwhile.
+// order, where entities without one are left out. It reads their ids first and then
+// batches of entities, so that a client that reads slowly holds no connection. What
+// leaves the selection meanwhile is left out.
 func (s *Store) StreamFinals(ctx context.Context, sel Selection, order *Order) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		var key []string
-		if order != nil {
-			key = []string{order.Key}
-		}
-		q, err := s.statement(ctx, sel, true, key...)
+		ids, err := s.finalIDs(ctx, sel, order)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		q.WriteString("SELECT e.entity FROM final_entities e")
-		if order != nil {
-			q.WriteString(" JOIN (SELECT entity_id, " + order.end() + "(value) AS value FROM search WHERE key_id = " + q.arg(q.keys[order.Key]) +
-				" AND value IS NOT NULL GROUP BY entity_id) o ON o.entity_id = e.id")
-		}
-		q.WriteString(" WHERE 1 = 1")
-		q.selection(sel)
-		if order != nil {
-			q.WriteString(" ORDER BY o.value" + order.word() + ", e.uid" + order.word())
-		} else {
-			q.WriteString(" ORDER BY e.uid")
-		}
-		rows, err := s.db.Query(ctx, q.sql(), q.args...)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer rows.Close()
-		var entity []byte
-		for rows.Next() {
-			if err := rows.Scan(&entity); err != nil {
+		for batch := range slices.Chunk(ids, streamBatch) {
+			found, err := s.finalsByID(ctx, batch, sel)
+			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(entity, nil) {
-				return
+			for _, id := range batch {
+				if e, ok := found[id]; ok && !yield(e, nil) {
+					return
+				}
 			}
 		}
-		if err := rows.Err(); err != nil {
-			yield(nil, err)
-		}
 	}
+}
+
+// streamBatch is how many entities of a stream are in memory.
+const streamBatch = 200
+
+func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) (ids []int64, err error) {
+	var key []string
+	if order != nil {
+		key = []string{order.Key}
+	}
+	q, err := s.statement(ctx, sel, true, key...)
+	if err != nil {
+		return nil, err
+	}
+	q.WriteString("SELECT e.id FROM final_entities e")
+	if order != nil {
+		q.WriteString(" JOIN (SELECT entity_id, " + order.end() + "(value) AS value FROM search WHERE key_id = " + q.arg(q.keys[order.Key]) +
+			" AND value IS NOT NULL GROUP BY entity_id) o ON o.entity_id = e.id")
+	}
+	q.WriteString(" WHERE 1 = 1")
+	q.selection(sel)
+	if order != nil {
+		q.WriteString(" ORDER BY o.value" + order.word() + ", e.uid" + order.word())
+	} else {
+		q.WriteString(" ORDER BY e.uid")
+	}
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
+	err = each(rows, err, func(r db.Row) error {
+		var id int64
+		err := r.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map[int64][]byte, error) {
+	q, err := s.statement(ctx, sel, false)
+	if err != nil {
+		return nil, err
+	}
+	q.WriteString("SELECT e.id, e.entity FROM final_entities e WHERE e.id IN " + q.list(ids))
+	q.selection(sel)
+	out := make(map[int64][]byte, len(ids))
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
+	err = each(rows, err, func(r db.Row) error {
+		var id int64
+		var entity []byte
+		err := r.Scan(&id, &entity)
+		out[id] = entity
+		return err
+	})
+	return out, err
 }
 
 // FinalsAt returns the entities from offset on, limit of them at most; a negative

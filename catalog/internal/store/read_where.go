@@ -2,10 +2,13 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
 )
 
@@ -91,6 +94,9 @@ type statement struct {
 	// scan makes conditions sets of ids, for statements that read all that match;
 	// without it they are looked up entity by entity, for those that stop early.
 	scan bool
+	// apart keeps PostgreSQL from planning the conditions as one join, whose planning
+	// takes seconds from some fifty of them on and minutes from two hundred (SEC-11).
+	apart bool
 }
 
 // arg adds an argument and returns its placeholder.
@@ -106,6 +112,7 @@ func (q *statement) sql() db.SQL { return db.List(q.String()) }
 
 // selection writes the conditions on final_entities e, each after AND.
 func (q *statement) selection(s Selection) {
+	q.apart = len(s.keys()) > maxJoined
 	for _, p := range []*filter.Predicate{s.Where, s.Auth} {
 		if p != nil && !p.Everything() {
 			q.WriteString(" AND ")
@@ -126,6 +133,11 @@ func (q *statement) selection(s Selection) {
 		return
 	}
 	q.WriteString(" AND ")
+	// No value is longer; SQLite refuses patterns of 50,000 bytes.
+	if len(s.Text) > 3*entity.MaxSearchText {
+		q.WriteString("1 = 0")
+		return
+	}
 	q.rows("key_id IN " + q.list(ids) + " AND value LIKE " + q.arg("%"+likeEscape.Replace(s.Text)+"%") + ` ESCAPE '\'`)
 }
 
@@ -133,6 +145,10 @@ var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // rows says that the entity has an index row for which cond holds.
 func (q *statement) rows(cond string) {
+	if q.apart {
+		q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = e.id AND " + cond + " LIMIT 1 OFFSET 0)")
+		return
+	}
 	if q.scan {
 		q.WriteString("e.id IN (SELECT entity_id FROM search WHERE " + cond + ")")
 		return
@@ -140,8 +156,28 @@ func (q *statement) rows(cond string) {
 	q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = e.id AND " + cond + ")")
 }
 
-// last is after every character that can follow a prefix, in byte order.
-const last = "\U0010FFFF"
+// maxJoined is how many conditions a database may choose the order of. People ask for
+// two or three.
+const maxJoined = 10
+
+// after is the least text that is greater than every text with the prefix, in the
+// order of bytes, which is that of code points; false if there is none.
+func after(prefix string) (string, bool) {
+	for prefix != "" {
+		r, size := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-size]
+		switch r {
+		case utf8.MaxRune:
+			continue
+		case 0xD7FF:
+			r = 0xE000 // what lies between are no characters
+		default:
+			r++
+		}
+		return prefix + string(r), true
+	}
+	return "", false
+}
 
 func (q *statement) predicate(p filter.Predicate) {
 	switch p.Op {
@@ -149,7 +185,7 @@ func (q *statement) predicate(p filter.Predicate) {
 		q.join(p.Of, " AND ", "1 = 1")
 		return
 	case filter.Any:
-		q.join(p.Of, " OR ", "1 = 0")
+		q.join(oneList(p.Of), " OR ", "1 = 0")
 		return
 	case filter.Not:
 		q.WriteString("NOT (")
@@ -169,9 +205,31 @@ func (q *statement) predicate(p filter.Predicate) {
 	case p.Op == filter.In:
 		cond += " AND value IN " + q.list(p.Values)
 	case p.Op == filter.Prefix:
-		cond += " AND value >= " + q.arg(p.Values[0]) + " AND value < " + q.arg(p.Values[0]+last)
+		cond += " AND value >= " + q.arg(p.Values[0])
+		if end, ok := after(p.Values[0]); ok {
+			cond += " AND value < " + q.arg(end)
+		}
 	}
 	q.rows(cond)
+}
+
+// oneList makes one list of alternatives that are lists of values for the same key:
+// filter=kind=api&filter=kind=group costs one look-up, and a thousand of them too.
+func oneList(of []filter.Predicate) []filter.Predicate {
+	var out []filter.Predicate
+	at := map[string]int{}
+	for _, p := range of {
+		i, ok := at[p.Key]
+		if p.Op != filter.In || !ok {
+			if p.Op == filter.In {
+				at[p.Key] = len(out)
+			}
+			out = append(out, p)
+			continue
+		}
+		out[i].Values = slices.Concat(out[i].Values, p.Values)
+	}
+	return out
 }
 
 func (q *statement) join(of []filter.Predicate, op, empty string) {
@@ -179,12 +237,14 @@ func (q *statement) join(of []filter.Predicate, op, empty string) {
 		q.WriteString(empty)
 		return
 	}
-	q.WriteString("(")
-	for i, p := range of {
-		if i > 0 {
-			q.WriteString(op)
-		}
-		q.predicate(p)
+	// Halves within halves: SQLite refuses a chain of a thousand as too deep.
+	if len(of) == 1 {
+		q.predicate(of[0])
+		return
 	}
+	q.WriteString("(")
+	q.join(of[:len(of)/2], op, empty)
+	q.WriteString(op)
+	q.join(of[len(of)/2:], op, empty)
 	q.WriteString(")")
 }
