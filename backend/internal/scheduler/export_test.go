@@ -16,3 +16,6 @@ func Next(s config.Schedule, due, now time.Time) time.Time {
 	return (&task{schedule: s}).next(due, now)
 }
 func Latest(s config.Schedule, now time.Time) time.Time { return (&task{schedule: s}).latest(now) }
+
+// Poke has the loop look at the table now.
+func (s *Scheduler) Poke() { s.poke() }

@@ -56,7 +56,7 @@ func replicaOf(t *testing.T, m *db.Manager, c *clock) *replica {
 	}
 	r := &replica{db: m.Plugin("costs").DB(), locks: locks}
 	r.Scheduler = scheduler.New(scheduler.Options{
-		Plugin: "costs", DB: r.db, Log: slog.New(slog.DiscardHandler), Now: c.now, Server: c.server,
+		Plugin: "costs", DB: r.db, Log: quiet(), Now: c.now, Server: c.server,
 		Locks: func(context.Context) (*db.Locks, error) { return locks, nil },
 	})
 	t.Cleanup(func() {
@@ -86,7 +86,7 @@ func each(t *testing.T, test func(t *testing.T, open open)) {
 		test(t, func(t *testing.T, c *clock) *replica {
 			r := replicaOf(t, m, c)
 			r.Scheduler = scheduler.New(scheduler.Options{
-				Plugin: "costs", DB: r.db, Log: slog.New(slog.DiscardHandler), Now: c.now, Server: c.server,
+				Plugin: "costs", DB: r.db, Log: quiet(), Now: c.now, Server: c.server,
 				Locks: func(context.Context) (*db.Locks, error) { return shared, nil },
 			})
 			r.locks = shared
@@ -103,6 +103,8 @@ func each(t *testing.T, test func(t *testing.T, open open)) {
 		})
 	})
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func every(d time.Duration, timeout time.Duration) config.Schedule {
 	return config.Schedule{Frequency: config.Cadence{Every: config.Duration(d)}, Timeout: config.Duration(timeout)}
