@@ -14,7 +14,7 @@ import (
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 )
 
-func onPostgres(t *testing.T) db.Config {
+func onPostgres(t testing.TB) db.Config {
 	t.Helper()
 	return db.Config{Client: "pg", PluginDivisionMode: "schema", Connection: db.Connection{ConnectionString: config.NewSecret(pgtest.New(t))}}
 }

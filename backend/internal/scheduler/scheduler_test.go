@@ -3,7 +3,6 @@ package scheduler_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -312,36 +311,6 @@ func TestCancel(t *testing.T) {
 			t.Errorf("the run ended because of %v", err)
 		}
 	})
-}
-
-// TestIdleCost counts what 50 tasks cost that have nothing to do: one statement for each
-// look at the table, however many tasks there are.
-func TestIdleCost(t *testing.T) {
-	t.Parallel()
-	var n atomic.Int64
-	m, err := db.New(db.Config{Client: "better-sqlite3", Connection: db.Connection{Directory: t.TempDir()}},
-		db.WithObserver(func(context.Context, string, string) func(error) { n.Add(1); return nil }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	r := replicaOf(t, m, &clock{})
-	for i := range 50 {
-		s := every(time.Hour, time.Minute)
-		s.InitialDelay = config.Duration(time.Hour)
-		mustSchedule(t, r, fmt.Sprintf("task-%d", i), s, never(t))
-	}
-	r.Look(t.Context()) // registers them
-	before := n.Load()
-	for range 10 {
-		r.Look(t.Context())
-	}
-	if got := n.Load() - before; got > 10 {
-		t.Errorf("ten looks cost %d statements", got)
-	}
-	if wait := r.Look(t.Context()); wait < 4*time.Second {
-		t.Errorf("with nothing to do the next look is in %s", wait)
-	}
 }
 
 func mustSchedule(t *testing.T, r *replica, id string, s config.Schedule, run func(context.Context) error) {
