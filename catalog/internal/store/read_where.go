@@ -91,6 +91,8 @@ type statement struct {
 	strings.Builder
 	args []any
 	keys map[string]int32
+	// entity is the column that conditions are about: the row of an entity.
+	entity string
 	// scan makes conditions sets of ids, for statements that read all that match;
 	// without it they are looked up entity by entity, for those that stop early.
 	scan bool
@@ -110,7 +112,7 @@ func (q *statement) list(v any) string { return "(" + q.arg(v) + "...)" }
 
 func (q *statement) sql() db.SQL { return db.List(q.String()) }
 
-// selection writes the conditions on final_entities e, each after AND.
+// selection writes the conditions on the entity, each after AND.
 func (q *statement) selection(s Selection) {
 	q.apart = len(s.keys()) > maxJoined
 	for _, p := range []*filter.Predicate{s.Where, s.Auth} {
@@ -146,14 +148,14 @@ var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 // rows says that the entity has an index row for which cond holds.
 func (q *statement) rows(cond string) {
 	if q.apart {
-		q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = e.id AND " + cond + " LIMIT 1 OFFSET 0)")
+		q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = " + q.entity + " AND " + cond + " LIMIT 1 OFFSET 0)")
 		return
 	}
 	if q.scan {
-		q.WriteString("e.id IN (SELECT entity_id FROM search WHERE " + cond + ")")
+		q.WriteString(q.entity + " IN (SELECT entity_id FROM search WHERE " + cond + ")")
 		return
 	}
-	q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = e.id AND " + cond + ")")
+	q.WriteString("EXISTS (SELECT 1 FROM search WHERE entity_id = " + q.entity + " AND " + cond + ")")
 }
 
 // maxJoined is how many conditions a database may choose the order of. People ask for
