@@ -62,7 +62,7 @@ func (q *Query) Page(ctx context.Context, r PageRequest) (Page, error) {
 	if !c.hasTotal && !c.skipTotal {
 		var err error
 		if total, err = q.store.Count(ctx, sel, order); err != nil {
-			return Page{}, err
+			return Page{}, saying(err, "count entities")
 		}
 	}
 	if limit == 0 {
@@ -76,7 +76,7 @@ func (q *Query) Page(ctx context.Context, r PageRequest) (Page, error) {
 		Selection: sel, Order: order, After: position(c.At), Backward: c.Backward, Limit: ask, Offset: offset,
 	})
 	if err != nil {
-		return Page{}, err
+		return Page{}, saying(err, "read a page of entities")
 	}
 	return assemble(c, rows, limit, total), nil
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -54,6 +55,14 @@ func selection(where *filter.Predicate, a Auth) store.Selection {
 	return store.Selection{Where: lower(where), Auth: lower(a.Where)}
 }
 
+// saying adds to the error of a database what was being done; nil stays nil.
+func saying(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
 // unstorable texts name nothing: PostgreSQL has no text with a NUL byte, or that is not
 // UTF-8.
 func unstorable(s string) bool { return strings.Contains(s, "\x00") || !utf8.ValidString(s) }
@@ -68,7 +77,7 @@ func (q *Query) ByRef(ctx context.Context, ref entity.Ref, a Auth) (json.RawMess
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, missing()
 	}
-	return e, err
+	return e, saying(err, "read entity %s", ref)
 }
 
 // ByUID returns an entity, or an apierr.NotFound.
@@ -81,7 +90,7 @@ func (q *Query) ByUID(ctx context.Context, uid string, a Auth) (json.RawMessage,
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, missing()
 	}
-	return e, err
+	return e, saying(err, "read the entity with the uid %s", uid)
 }
 
 // ByRefs returns the entities of refs in their order, nil for what is not there, what
@@ -103,7 +112,7 @@ func (q *Query) ByRefs(ctx context.Context, refs []string, where *filter.Predica
 	slices.Sort(ask)
 	found, err := q.store.FinalsByRefs(ctx, slices.Compact(ask), selection(where, a))
 	if err != nil {
-		return nil, err
+		return nil, saying(err, "read %d entities by reference", len(refs))
 	}
 	for i, ref := range canonical {
 		if ref != "" {
@@ -146,7 +155,7 @@ func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessa
 			order = &o
 		}
 		for e, err := range q.store.StreamFinals(ctx, selection(r.Where, r.Auth), order) {
-			if !yield(e, err) {
+			if !yield(e, saying(err, "list entities")) {
 				return
 			}
 		}
@@ -182,7 +191,7 @@ func (q *Query) ListPage(ctx context.Context, r ListRequest) (items []json.RawMe
 	}
 	found, err := q.store.FinalsAt(ctx, selection(r.Where, r.Auth), orders, ask, offset)
 	if err != nil {
-		return nil, false, err
+		return nil, false, saying(err, "list entities from %d on", offset)
 	}
 	if limit >= 0 && len(found) > limit {
 		found, more = found[:limit], true
@@ -208,22 +217,26 @@ type FacetValue struct {
 func (q *Query) Facets(ctx context.Context, facets []string, where *filter.Predicate, a Auth) (map[string][]FacetValue, error) {
 	out := make(map[string][]FacetValue, len(facets))
 	var keys []string
+	askedAs := map[string][]string{} // the index's key to the facets that mean it
 	for _, f := range facets {
+		if _, twice := out[f]; twice {
+			continue
+		}
 		out[f] = []FacetValue{}
-		keys = append(keys, entity.SearchText(f))
+		key := entity.SearchText(f)
+		keys = append(keys, key)
+		askedAs[key] = append(askedAs[key], f)
 	}
 	if a.Deny {
 		return out, nil
 	}
 	found, err := q.store.Facets(ctx, keys, selection(where, a))
 	if err != nil {
-		return nil, err
+		return nil, saying(err, "count the values of %d facets", len(keys))
 	}
 	for _, v := range found {
-		for f := range out {
-			if entity.SearchText(f) == v.Key {
-				out[f] = append(out[f], FacetValue{v.Value, v.Count})
-			}
+		for _, f := range askedAs[v.Key] {
+			out[f] = append(out[f], FacetValue{v.Value, v.Count})
 		}
 	}
 	return out, nil
@@ -252,7 +265,7 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 		return "", nil, apierr.NotFound.New("no entity %s", ref)
 	}
 	if err != nil {
-		return "", nil, err
+		return "", nil, saying(err, "read the ancestry of %s", ref)
 	}
 	sel := selection(nil, a)
 	first, err := q.store.FinalByRef(ctx, root, sel)
@@ -260,14 +273,14 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 		return "", nil, apierr.NotAllowed.New("")
 	}
 	if err != nil {
-		return "", nil, err
+		return "", nil, saying(err, "read the ancestry of %s", ref)
 	}
 	items = []AncestryItem{{Entity: first, Parents: []string{}}}
 	at := map[int64]int{id: 0} // row to item
 	for level := []int64{id}; len(level) > 0; {
 		emitters, err := q.store.Emitters(ctx, level, sel)
 		if err != nil {
-			return "", nil, err
+			return "", nil, saying(err, "read the ancestry of %s", ref)
 		}
 		level = nil
 		for _, e := range emitters {
