@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -68,35 +67,6 @@ func TestStatements(t *testing.T) {
 			if got := n.Load() - before; got > tt.most {
 				t.Errorf("%s, %s: %d statements, want at most %d", name, tt.name, got, tt.most)
 			}
-		}
-	}
-}
-
-// TestPlans holds that the reads that must not scan use an index on PostgreSQL.
-func TestPlans(t *testing.T) {
-	t.Parallel()
-	d := dbtest.Postgres(t, store.Migrations())
-	fill(t, d, random(rand.New(rand.NewPCG(9, 9)), 3000), nil, nil)
-	ctx := t.Context()
-	if _, err := d.Exec(ctx, db.Same("ANALYZE")); err != nil {
-		t.Fatal(err)
-	}
-	for _, explain := range []string{
-		`EXPLAIN SELECT entity FROM final_entities WHERE ref = 'component:default/c0001'`,
-		`EXPLAIN SELECT entity FROM final_entities WHERE uid = '00000000-0000-4000-8000-000000000000'`,
-		`EXPLAIN SELECT o.value, e.uid, e.entity FROM search o JOIN final_entities e ON e.id = o.entity_id WHERE o.key_id = (SELECT id FROM search_keys WHERE key = 'metadata.name') AND o.value IS NOT NULL ORDER BY o.value, e.uid LIMIT 20`,
-	} {
-		rows, err := d.Query(ctx, db.Same(explain))
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := db.Collect(rows, func(r db.Row, line *string) error { return r.Scan(line) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan := strings.Join(lines, "\n")
-		if strings.Contains(plan, "Seq Scan on final_entities") || strings.Contains(plan, "Seq Scan on search ") {
-			t.Errorf("%s\nscans:\n%s", explain, plan)
 		}
 	}
 }
