@@ -32,6 +32,14 @@ func TestStatements(t *testing.T) {
 		kind, typ := filter.KeyIn("kind", "component", "api"), filter.KeyIn("spec.type", "service")
 		both := filter.AllOf(kind, typ)
 		order := []query.Order{{Field: "metadata.name"}}
+		first, err := q.Page(t.Context(), query.PageRequest{Where: &kind, Order: order, Limit: pointer(5)})
+		if err != nil || first.Next == nil {
+			t.Fatalf("%s: a first page without a second one, %v", name, err)
+		}
+		uncounted, err := q.Page(t.Context(), query.PageRequest{Where: &kind, Order: order, Limit: pointer(5), SkipTotal: true})
+		if err != nil || uncounted.Next == nil {
+			t.Fatalf("%s: a first page without a second one, %v", name, err)
+		}
 		for _, tt := range []struct {
 			name string
 			most int64
@@ -44,6 +52,35 @@ func TestStatements(t *testing.T) {
 			}},
 			{"a page without a count", 1, func(ctx context.Context) error {
 				return second(q.Page(ctx, query.PageRequest{Where: &both, Order: order, SkipTotal: true}))
+			}},
+			{"a further page, with the count of the first", 1, func(ctx context.Context) error {
+				page, err := q.Page(ctx, query.PageRequest{Cursor: reread(t, first.Next), Limit: pointer(5)})
+				if err == nil && page.Total != first.Total {
+					err = fmt.Errorf("a total of %d, want %d", page.Total, first.Total)
+				}
+				return err
+			}},
+			{"a further page of a list that was not counted", 1, func(ctx context.Context) error {
+				page, err := q.Page(ctx, query.PageRequest{Cursor: reread(t, uncounted.Next), Limit: pointer(5)})
+				if err == nil && page.Total != 0 {
+					err = fmt.Errorf("a total of %d, want 0", page.Total)
+				}
+				return err
+			}},
+			{"a limit of none, which counts", 1, func(ctx context.Context) error {
+				page, err := q.Page(ctx, query.PageRequest{Where: &kind, Order: order, Limit: pointer(0)})
+				if err == nil && (page.Total != first.Total || len(page.Items) != 0) {
+					err = fmt.Errorf("%d items and a total of %d, want 0 and %d", len(page.Items), page.Total, first.Total)
+				}
+				return err
+			}},
+			{"a condition on keys that no entity has, which are looked up", 2, func(ctx context.Context) error {
+				none := filter.AllOf(filter.KeyExists("spec.none"), filter.KeyIn("spec.never", "x"))
+				page, err := q.Page(ctx, query.PageRequest{Where: &none})
+				if err == nil && page.Total != 0 {
+					err = fmt.Errorf("a total of %d, want 0", page.Total)
+				}
+				return err
 			}},
 			{"five facets under a filter", 1, func(ctx context.Context) error {
 				return second(q.Facets(ctx, []string{"kind", "spec.type", "metadata.tags", "spec.lifecycle", "spec.owner"}, &kind, query.Auth{}))

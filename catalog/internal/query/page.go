@@ -64,6 +64,9 @@ func (q *Query) Page(ctx context.Context, r PageRequest) (Page, error) {
 		if total, err = q.store.Count(ctx, sel, order); err != nil {
 			return Page{}, saying(err, "count entities")
 		}
+		if total == 0 {
+			limit = 0 // there is nothing to read
+		}
 	}
 	if limit == 0 {
 		return Page{Items: []json.RawMessage{}, Total: total}, nil

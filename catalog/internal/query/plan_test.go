@@ -11,12 +11,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 )
 
 // A recorder is a database that remembers what reads it was sent, with their arguments,
@@ -149,6 +151,63 @@ func TestPlansAreForTheValuesAsked(t *testing.T) {
 				t.Errorf("%s: %d plans kept, %v", what, kept, err)
 			}
 		}
+	}
+}
+
+// TestModesOfPoolersStay holds that an operator's query mode, which poolers may need,
+// is left alone, and that reads work in each.
+func TestModesOfPoolersStay(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{
+		"default_query_exec_mode=exec", "default_query_exec_mode=simple_protocol", "default_query_exec_mode=describe_exec",
+		"default_query_exec_mode=cache_describe", "description_cache_capacity=0",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.New(t)
+			sep := "?"
+			if strings.Contains(url, "?") {
+				sep = "&"
+			}
+			m, err := db.New(db.Config{Client: "pg", PluginDivisionMode: "schema", Connection: db.Connection{ConnectionString: config.NewSecret(url + sep + setting)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = m.Close() })
+			if _, err := m.Plugin("test").Migrate(t.Context(), store.Migrations()); err != nil {
+				t.Fatal(err)
+			}
+			d := &recorder{DB: m.Plugin("test").DB()}
+			all := fill(t, d, random(rand.New(rand.NewPCG(9, 9)), 30), nil, nil)
+			q := query.New(store.New(d))
+			kind := filter.KeyIn("kind", "component", "api")
+			ref, _ := entity.ParseRef(all[0].ref)
+			for what, read := range map[string]func() error{
+				"a page": func() error {
+					return second(q.Page(t.Context(), query.PageRequest{Where: &kind, FullText: &query.FullText{Term: "0"}}))
+				},
+				"facets":       func() error { return second(q.Facets(t.Context(), []string{"spec.type"}, &kind, query.Auth{})) },
+				"by reference": func() error { return second(q.ByRef(t.Context(), ref, query.Auth{})) },
+				"several":      func() error { return second(q.ByRefs(t.Context(), []string{all[0].ref}, &kind, query.Auth{})) },
+				"everything": func() error {
+					for _, err := range q.List(t.Context(), query.ListRequest{Where: &kind}) {
+						if err != nil {
+							return err
+						}
+					}
+					return nil
+				},
+			} {
+				if err := read(); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			for _, s := range d.sent {
+				if len(s.args) > 0 && s.args[0] == pgx.QueryExecModeCacheDescribe {
+					t.Errorf("the mode is overridden for %s", s.sql.Postgres)
+				}
+			}
+		})
 	}
 }
 

@@ -210,8 +210,8 @@ func TestReads(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		items, err := q.ByRefs(ctx, []string{"Component:Default/WEB", "component:web", "nonsense::", "component:default/none", "component:default/web"}, nil, query.Auth{})
-		if err != nil || len(items) != 5 || items[0] == nil || items[1] == nil || items[2] != nil || items[3] != nil || items[4] == nil {
+		items, err := q.ByRefs(ctx, []string{"Component:Default/WEB", "component:web", "nonsense::", "component:default/none", "component:default/web", "web", "default/web", "component:web\x00", ""}, nil, query.Auth{})
+		if err != nil || len(items) != 9 || items[0] == nil || items[1] == nil || items[2] != nil || items[3] != nil || items[4] == nil || slices.ContainsFunc(items[5:], func(m json.RawMessage) bool { return m != nil }) {
 			t.Errorf("by refs: %v, %v", items, err)
 		}
 
