@@ -125,23 +125,11 @@ func azureVersion(u *url.URL, query url.Values, prefix string) {
 	query.Set(prefix+".versionType", azureVersionType(version))
 }
 
-func (r *azureReader) take(rawURL string) (*url.URL, Place, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, Place{}, err
-	}
-	p, err := r.parse(rawURL, u)
-	return u, p, err
-}
-
 // ReadURL reads a file; an ETag is the host's, which sends it for some files only.
 func (r *azureReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	u, p, err := r.take(rawURL)
+	u, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred, err := r.credential(ctx, p, opts.Token)
 	if err != nil {
@@ -212,11 +200,7 @@ func (r *azureReader) tree(ctx context.Context, u *url.URL, p Place, sub, rawURL
 
 // Search matches the glob against the zip of the repository.
 func (r *azureReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	return searchRepository(ctx, r.host, r, rawURL, opts, func(p Place, tree TreeOptions) (*Tree, error) {
+	return searchRepository(ctx, r.host, r, rawURL, opts, func(u *url.URL, p Place, tree TreeOptions) (*Tree, error) {
 		return r.tree(ctx, u, p, "", rawURL, tree)
 	})
 }

@@ -98,16 +98,9 @@ func (r *azureBlobReader) blob(ctx context.Context, cred Credential, sas, addres
 
 // ReadURL reads a blob.
 func (r *azureBlobReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	u, err := parseAbsolute(rawURL)
+	u, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
-	if err != nil {
-		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred, sas, err := r.access(ctx, opts.Token)
 	if err != nil {
@@ -131,11 +124,7 @@ type azureBlobList struct {
 
 // ReadTree reads the blobs below a prefix. The ETag changes with any of them.
 func (r *azureBlobReader) ReadTree(ctx context.Context, rawURL string, opts TreeOptions) (*Tree, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
+	u, p, err := r.take(rawURL)
 	if err != nil {
 		return nil, err
 	}

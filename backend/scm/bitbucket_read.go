@@ -66,12 +66,9 @@ func (r *bitbucketCloudReader) ref(ctx context.Context, cred Credential, p Place
 
 // ReadURL reads a file.
 func (r *bitbucketCloudReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	p, err := r.Parse(rawURL)
+	_, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred, err := r.credential(ctx, opts.Token)
 	if err != nil {
@@ -127,7 +124,7 @@ func shortHash(hash string) string { return hash[:min(len(hash), 12)] }
 
 // Search matches the glob against the archive of the ref.
 func (r *bitbucketCloudReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	return searchRepository(ctx, r.host, r, rawURL, opts, func(p Place, tree TreeOptions) (*Tree, error) {
+	return searchRepository(ctx, r.host, r, rawURL, opts, func(_ *url.URL, p Place, tree TreeOptions) (*Tree, error) {
 		return r.tree(ctx, p, "", rawURL, tree)
 	})
 }
@@ -160,12 +157,9 @@ func (r *bitbucketServerReader) repository(p Place) string {
 
 // ReadURL reads a file.
 func (r *bitbucketServerReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	p, err := r.Parse(rawURL)
+	_, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	opts.LastModifiedAfter = time.Time{}
 	address := r.repository(p) + "/raw/" + apiPath(p.Path)
@@ -215,7 +209,7 @@ func (r *bitbucketServerReader) tree(ctx context.Context, p Place, sub, rawURL s
 
 // Search matches the glob against the archive of the ref.
 func (r *bitbucketServerReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	return searchRepository(ctx, r.host, r, rawURL, opts, func(p Place, tree TreeOptions) (*Tree, error) {
+	return searchRepository(ctx, r.host, r, rawURL, opts, func(_ *url.URL, p Place, tree TreeOptions) (*Tree, error) {
 		return r.tree(ctx, p, "", rawURL, tree)
 	})
 }

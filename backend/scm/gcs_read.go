@@ -71,12 +71,9 @@ func (r *gcsReader) object(p Place, key string) string {
 
 // ReadURL reads an object.
 func (r *gcsReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	p, err := r.Parse(rawURL)
+	_, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred, err := r.credential(ctx, opts.Token)
 	if err != nil {
@@ -147,11 +144,7 @@ func (r *gcsReader) ReadTree(ctx context.Context, rawURL string, opts TreeOption
 // Search lists the objects whose keys start with what stands before the "*" at
 // the end of the URL; the contract knows no other pattern here.
 func (r *gcsReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
+	u, p, err := r.take(rawURL)
 	if err != nil {
 		return nil, err
 	}

@@ -74,16 +74,9 @@ func isCommit(ref string) bool {
 
 // ReadURL reads a file, which the host sends in base64. There is no ETag.
 func (r *gerritReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	u, err := parseAbsolute(rawURL)
+	u, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
-	if err != nil {
-		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred := r.credential(opts.Token)
 	limit := opts.maxBytes()
@@ -108,11 +101,7 @@ func (r *gerritReader) ReadURL(ctx context.Context, rawURL string, opts ReadOpti
 
 // ReadTree reads Gitiles' archive; the ETag is the revision of the branch.
 func (r *gerritReader) ReadTree(ctx context.Context, rawURL string, opts TreeOptions) (*Tree, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
+	u, p, err := r.take(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -169,11 +158,7 @@ func (r *gerritReader) prefixedJSON(ctx context.Context, cred Credential, addres
 
 // Search matches the glob against the archive of the ref.
 func (r *gerritReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	return searchRepository(ctx, r.host, r, rawURL, opts, func(p Place, tree TreeOptions) (*Tree, error) {
+	return searchRepository(ctx, r.host, r, rawURL, opts, func(u *url.URL, p Place, tree TreeOptions) (*Tree, error) {
 		return r.tree(ctx, u, p, "", rawURL, tree)
 	})
 }

@@ -43,12 +43,9 @@ func (r *giteaReader) refQuery(p Place) string {
 
 // ReadURL reads a file as the host stores it, without resolving large-file links.
 func (r *giteaReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	p, err := r.Parse(rawURL)
+	_, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	var content struct {
 		SHA      string `json:"sha"`
@@ -142,12 +139,9 @@ func (r *harnessReader) address(p Place, what string, query url.Values) string {
 
 // ReadURL reads a file. The ETag is the hash of the last commit of it.
 func (r *harnessReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	p, err := r.Parse(rawURL)
+	_, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred := r.credential(opts.Token)
 	sha, err := r.commit(ctx, cred, p, "content/"+apiPath(p.Path), rawURL)

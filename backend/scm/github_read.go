@@ -42,12 +42,9 @@ func (r *githubReader) repository(p Place) string {
 
 // ReadURL reads a file; the ETag is the host's.
 func (r *githubReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	p, err := r.Parse(rawURL)
+	_, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	cred, err := r.credential(ctx, p, opts.Token)
 	if err != nil {
@@ -121,11 +118,7 @@ func (r *githubReader) commit(ctx context.Context, p Place, rawURL, token string
 // Search matches a glob against the recursive tree of the commit, and against
 // its tarball if the tree is too long for one answer. The ETag is the SHA.
 func (r *githubReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
+	u, p, err := r.take(rawURL)
 	if err != nil {
 		return nil, err
 	}

@@ -31,16 +31,9 @@ func (r *gitlabReader) project(p Place) string {
 
 // ReadURL reads a file of a repository, or of a job's artifacts.
 func (r *gitlabReader) ReadURL(ctx context.Context, rawURL string, opts ReadOptions) (*Response, error) {
-	u, err := parseAbsolute(rawURL)
+	u, p, err := r.takeFile(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	p, err := r.parse(rawURL, u)
-	if err != nil {
-		return nil, err
-	}
-	if p.Path == "" {
-		return nil, errNoFile(rawURL)
 	}
 	opts.LastModifiedAfter = time.Time{}
 	address := r.project(p) + "/repository/files/" + url.PathEscape(p.Path) + "/raw?ref=" + url.QueryEscape(stringOr(p.Ref, "HEAD"))
@@ -97,7 +90,7 @@ func (r *gitlabReader) tree(ctx context.Context, p Place, sub, rawURL string, op
 
 // Search matches the glob against the archive of the whole ref.
 func (r *gitlabReader) Search(ctx context.Context, rawURL string, opts SearchOptions) (*SearchResult, error) {
-	return searchRepository(ctx, r.host, r, rawURL, opts, func(p Place, tree TreeOptions) (*Tree, error) {
+	return searchRepository(ctx, r.host, r, rawURL, opts, func(_ *url.URL, p Place, tree TreeOptions) (*Tree, error) {
 		return r.tree(ctx, p, "", rawURL, tree)
 	})
 }

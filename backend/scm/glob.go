@@ -69,12 +69,8 @@ func readFile(f TreeFile) ([]byte, error) {
 
 // searchRepository is the search of hosts that give archives: everything at the
 // URL's ref, matched here. Whole is the tree of the repository's root.
-func searchRepository(ctx context.Context, h host, r Reader, rawURL string, opts SearchOptions, whole func(Place, TreeOptions) (*Tree, error)) (*SearchResult, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	p, err := h.parse(rawURL, u)
+func searchRepository(ctx context.Context, h host, r Reader, rawURL string, opts SearchOptions, whole func(*url.URL, Place, TreeOptions) (*Tree, error)) (*SearchResult, error) {
+	u, p, err := h.take(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +81,7 @@ func searchRepository(ctx context.Context, h host, r Reader, rawURL string, opts
 	if err != nil {
 		return nil, err
 	}
-	tree, err := whole(p, TreeOptions{ETag: opts.ETag, Token: opts.Token, Filter: filterOf(match)})
+	tree, err := whole(u, p, TreeOptions{ETag: opts.ETag, Token: opts.Token, Filter: filterOf(match)})
 	if isNotFound(err) {
 		return &SearchResult{}, nil
 	}

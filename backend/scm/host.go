@@ -142,11 +142,6 @@ func (p Place) urlOf(u *url.URL, file string) string {
 	return withPath(&c, p.root+"/"+escapePath(strings.ReplaceAll(file, "%", "%25")))
 }
 
-// errNoFile is for the URL of a repository where a file is needed.
-func errNoFile(rawURL string) error {
-	return apierr.Input.New("Incorrect URL: %s, expected the path of a file", rawURL)
-}
-
 // isNotFound reports whether an error says that there is no such thing.
 func isNotFound(err error) bool { return errors.Is(err, apierr.NotFound) }
 

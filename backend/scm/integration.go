@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/callboard-dev/callboard/backend/apierr"
 )
 
 // A Kind names a sort of host, by the key of its list below integrations.
@@ -74,22 +76,33 @@ func (i *Integration) Matches(u *url.URL) bool { return i.forms.matches(u) }
 // Parse takes a URL of this host apart. A URL that the host has no such form
 // for, and one with a dot segment in its decoded path, is an apierr.Input error.
 func (i *Integration) Parse(rawURL string) (Place, error) {
-	u, err := parseAbsolute(rawURL)
-	if err != nil {
-		return Place{}, err
-	}
-	return i.parse(rawURL, u)
+	_, p, err := i.take(rawURL)
+	return p, err
 }
 
-func (i *Integration) parse(rawURL string, u *url.URL) (Place, error) {
+// take is Parse for who needs the URL as well.
+func (i *Integration) take(rawURL string) (*url.URL, Place, error) {
+	u, err := parseAbsolute(rawURL)
+	if err != nil {
+		return nil, Place{}, err
+	}
 	if err := checkSegments(rawURL, u.EscapedPath()); err != nil {
-		return Place{}, err
+		return nil, Place{}, err
 	}
 	p, err := i.forms.parse(u)
 	if err != nil {
-		return Place{}, err
+		return nil, Place{}, err
 	}
-	return p, checkSegments(rawURL, p.Ref) // a ref of the query ends up in the API's path too
+	return u, p, checkSegments(rawURL, p.Ref) // a ref of the query ends up in the API's path too
+}
+
+// takeFile is take for where a file is needed: the URL of a repository is an error.
+func (i *Integration) takeFile(rawURL string) (*url.URL, Place, error) {
+	u, p, err := i.take(rawURL)
+	if err == nil && p.Path == "" {
+		err = apierr.Input.New("Incorrect URL: %s, expected the path of a file", rawURL)
+	}
+	return u, p, err
 }
 
 // ResolveURL resolves ref, as found in the file at base. An absolute URL stays
