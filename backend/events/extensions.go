@@ -62,6 +62,17 @@ type Router struct {
 	Route func(e backend.Event) string
 }
 
+// SubTopics is a router with the id "<topic>-router" that publishes events again on
+// "<topic>.<kind>". It drops those without a kind.
+func SubTopics(topic string, kind func(e backend.Event) string) Router {
+	return Router{ID: topic + "-router", Topic: topic, Route: func(e backend.Event) string {
+		if k := kind(e); k != "" {
+			return topic + "." + k
+		}
+		return ""
+	}}
+}
+
 // Extensions is what modules add to the plugin. Duplicates are errors of Register's
 // caller: the backend does not start.
 type Extensions struct {
@@ -80,6 +91,17 @@ func (x *Extensions) AddIngress(i Ingress) {
 		}
 	}
 	x.ingresses = append(x.ingresses, i)
+}
+
+// AddChecked is AddIngress for a topic whose requests are checked against a secret. If
+// that is not set, the topic stays closed; then it is an error if events.http.topics
+// opens it to everybody. Key is where the secret is configured.
+func (x *Extensions) AddChecked(i Ingress, set bool, key string, http HTTP) error {
+	if !set {
+		return http.unchecked(i.Topic, key)
+	}
+	x.AddIngress(i)
+	return nil
 }
 
 // AddTopicValidator has v look at requests for a topic, besides the topic's other

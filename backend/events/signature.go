@@ -62,9 +62,9 @@ func Token(header string, secret config.Secret) Validator {
 	})
 }
 
-// Unchecked returns a boot error if a topic whose requests must be checked is open to
+// unchecked returns a boot error if a topic whose requests must be checked is open to
 // everybody, because it is listed in events.http.topics while key is not set.
-func (h HTTP) Unchecked(topic, key string) error {
+func (h HTTP) unchecked(topic, key string) error {
 	for _, open := range h.Topics {
 		if open == topic {
 			return backend.Fix("events.http.topics lists "+topic+", whose requests must be checked, and "+key+" is not set",

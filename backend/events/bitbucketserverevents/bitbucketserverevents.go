@@ -30,20 +30,8 @@ func Module() backend.Feature {
 }
 
 func register(cfg Config, http events.HTTP, x *events.Extensions) error {
-	if cfg.WebhookSecret.IsZero() {
-		if err := http.Unchecked(topic, "events.modules.bitbucketServer.webhookSecret"); err != nil {
-			return err
-		}
-	} else {
-		secrets := []config.Secret{cfg.WebhookSecret}
-		signed := events.Signed("X-Hub-Signature", func(events.Request) []config.Secret { return secrets })
-		x.AddIngress(events.Ingress{Topic: topic, Validate: signed})
-	}
-	x.AddRouter(events.Router{ID: topic + "-router", Topic: topic, Route: func(e backend.Event) string {
-		if key := e.Metadata["x-event-key"]; key != "" {
-			return topic + "." + key
-		}
-		return ""
-	}})
-	return nil
+	x.AddRouter(events.SubTopics(topic, func(e backend.Event) string { return e.Metadata["x-event-key"] }))
+	secrets := []config.Secret{cfg.WebhookSecret}
+	signed := events.Signed("X-Hub-Signature", func(events.Request) []config.Secret { return secrets })
+	return x.AddChecked(events.Ingress{Topic: topic, Validate: signed}, !cfg.WebhookSecret.IsZero(), "events.modules.bitbucketServer.webhookSecret", http)
 }

@@ -22,17 +22,12 @@ func Module() backend.Feature {
 	return backend.NewModule("events", "gerrit", fx.Invoke(register))
 }
 
-func register(x *events.Extensions) {
-	x.AddRouter(events.Router{ID: topic + "-router", Topic: topic, Route: route})
-}
+func register(x *events.Extensions) { x.AddRouter(events.SubTopics(topic, kind)) }
 
-func route(e backend.Event) string {
+func kind(e backend.Event) string {
 	var body struct {
 		Kind string `json:"type"`
 	}
 	_ = json.Unmarshal(e.Payload, &body) // a body that is no object has no kind
-	if body.Kind == "" {
-		return ""
-	}
-	return topic + "." + body.Kind
+	return body.Kind
 }

@@ -62,20 +62,9 @@ func register(cfg Config, all *config.Config, http events.HTTP, x *events.Extens
 	for _, g := range apps.GitHub {
 		s.apps = append(s.apps, g.Apps...)
 	}
-	if s.empty() {
-		if err := http.Unchecked(topic, "events.modules.github.webhookSecret"); err != nil {
-			return err
-		}
-	} else {
-		x.AddIngress(events.Ingress{Topic: topic, Validate: events.Signed("X-Hub-Signature-256", s.of)})
-	}
-	x.AddRouter(events.Router{ID: "github-router", Topic: topic, Route: func(e backend.Event) string {
-		if kind := e.Metadata["x-github-event"]; kind != "" {
-			return topic + "." + kind
-		}
-		return ""
-	}})
-	return nil
+	x.AddRouter(events.SubTopics(topic, func(e backend.Event) string { return e.Metadata["x-github-event"] }))
+	signed := events.Signed("X-Hub-Signature-256", s.of)
+	return x.AddChecked(events.Ingress{Topic: topic, Validate: signed}, !s.empty(), "events.modules.github.webhookSecret", http)
 }
 
 // secrets are those that requests may be signed with.

@@ -5,6 +5,7 @@
 package gitlabevents
 
 import (
+	"cmp"
 	"encoding/json"
 
 	"go.uber.org/fx"
@@ -31,30 +32,18 @@ func Module() backend.Feature {
 }
 
 func register(cfg Config, http events.HTTP, x *events.Extensions) error {
-	if cfg.WebhookSecret.IsZero() {
-		if err := http.Unchecked(topic, "events.modules.gitlab.webhookSecret"); err != nil {
-			return err
-		}
-	} else {
-		x.AddIngress(events.Ingress{Topic: topic, Validate: events.Token("X-Gitlab-Token", cfg.WebhookSecret)})
-	}
-	x.AddRouter(events.Router{ID: "gitlab-router", Topic: topic, Route: route})
-	return nil
+	x.AddRouter(events.SubTopics(topic, kind))
+	token := events.Token("X-Gitlab-Token", cfg.WebhookSecret)
+	return x.AddChecked(events.Ingress{Topic: topic, Validate: token}, !cfg.WebhookSecret.IsZero(), "events.modules.gitlab.webhookSecret", http)
 }
 
-// route reads the kind of event from the body; system hooks and most others have it as
+// kind reads the kind of event from the body; system hooks and most others have it as
 // event_name, the rest as object_kind.
-func route(e backend.Event) string {
+func kind(e backend.Event) string {
 	var body struct {
 		EventName  string `json:"event_name"`
 		ObjectKind string `json:"object_kind"`
 	}
 	_ = json.Unmarshal(e.Payload, &body) // a body that is no object has neither
-	switch {
-	case body.EventName != "":
-		return topic + "." + body.EventName
-	case body.ObjectKind != "":
-		return topic + "." + body.ObjectKind
-	}
-	return ""
+	return cmp.Or(body.EventName, body.ObjectKind)
 }
