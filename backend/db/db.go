@@ -11,10 +11,20 @@ import (
 
 // SQL is one statement in the two dialects. Placeholders are $1, $2, … in both,
 // in any order and as often as needed.
-type SQL struct{ Postgres, SQLite string }
+type SQL struct {
+	Postgres, SQLite string
+
+	// ForValues has PostgreSQL plan the statement each time, for the values that it is
+	// given. Others are prepared, and from the sixth run on a connection they may keep one
+	// plan for any values: that suits what looks up a row, but not a list whose filters
+	// select few rows or most of them. Planning costs less than a millisecond. It is for the
+	// query mode that pgx has by default; another one is the operator's choice, for a
+	// pooler, and none of those keeps plans.
+	ForValues bool
+}
 
 // Same is a statement that both databases read alike.
-func Same(q string) SQL { return SQL{q, q} }
+func Same(q string) SQL { return SQL{Postgres: q, SQLite: q} }
 
 // For returns the text for dialect d.
 func (q SQL) For(d Dialect) string {

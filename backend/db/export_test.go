@@ -7,3 +7,6 @@ func WithKeepAliveEvery(d time.Duration) Option { return func(o *options) { o.ti
 
 // WithWatchEvery is for tests that do not want to wait for five seconds.
 func WithWatchEvery(d time.Duration) Option { return func(o *options) { o.watch = d } }
+
+// PgArgs is what pgx is given for a statement.
+func (p *Plugin) PgArgs(q SQL, args ...any) []any { return p.pgArgs(q, args) }

@@ -118,7 +118,7 @@ func (c pgConn) Pgx() (PgxConn, bool) { return c.native, true }
 func (c pgConn) Exec(ctx context.Context, q SQL, args ...any) (int64, error) {
 	patient, cancel := c.plugin.patience(ctx)
 	defer cancel()
-	tag, err := c.native.Exec(patient, q.Postgres, pgArgs(args)...)
+	tag, err := c.native.Exec(patient, q.Postgres, c.plugin.pgArgs(q, args)...)
 	return tag.RowsAffected(), c.plugin.late(ctx, patient, err)
 }
 
@@ -132,7 +132,7 @@ func (c pgConn) Query(ctx context.Context, q SQL, args ...any) (Rows, error) {
 
 func (c pgConn) query(ctx context.Context, q SQL, args []any) (*pgRows, error) {
 	patient, cancel := c.plugin.patience(ctx)
-	rows, err := c.native.Query(patient, q.Postgres, pgArgs(args)...)
+	rows, err := c.native.Query(patient, q.Postgres, c.plugin.pgArgs(q, args)...)
 	if err != nil {
 		err = c.plugin.late(ctx, patient, err)
 		cancel()
@@ -146,9 +146,18 @@ func (c pgConn) QueryRow(ctx context.Context, q SQL, args ...any) Row {
 	return &firstRow{rows: rows, err: err}
 }
 
-// pgArgs makes nil lists empty, as they are on SQLite: pgx takes them for NULL, and
+// pgArgs are the arguments of a statement as pgx takes them, its mode first.
+func (p *Plugin) pgArgs(q SQL, args []any) []any {
+	args = fullLists(args)
+	if q.ForValues && p.conn.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && p.conn.DescriptionCacheCapacity > 0 {
+		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
+	}
+	return args
+}
+
+// fullLists makes nil lists empty, as they are on SQLite: pgx takes them for NULL, and
 // with NULL neither IN nor NOT IN matches anything.
-func pgArgs(args []any) []any {
+func fullLists(args []any) []any {
 	var out []any
 	for i, a := range args {
 		var empty any

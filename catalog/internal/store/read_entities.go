@@ -57,7 +57,7 @@ func (s *Store) final(ctx context.Context, plain db.SQL, column, value string, s
 	}
 	q.WriteString("SELECT e.entity FROM final_entities e WHERE e." + column + " = " + q.arg(value))
 	q.selection(sel)
-	err = s.queryRow(ctx, q).Scan(&out)
+	err = s.db.QueryRow(ctx, q.sql(), q.args...).Scan(&out)
 	return out, err
 }
 
@@ -78,7 +78,7 @@ func (s *Store) FinalsByRefs(ctx context.Context, refs []string, sel Selection) 
 	q.WriteString("SELECT e.ref, e.entity FROM final_entities e WHERE e.ref IN " + q.list(refs))
 	q.selection(sel)
 	out := make(map[string][]byte, len(refs))
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var ref string
 		var entity []byte
@@ -139,7 +139,7 @@ func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) (ids 
 	} else {
 		q.WriteString(" ORDER BY e.uid")
 	}
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var id int64
 		err := r.Scan(&id)
@@ -157,7 +157,7 @@ func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map
 	q.WriteString("SELECT e.id, e.entity FROM final_entities e WHERE e.id IN " + q.list(ids))
 	q.selection(sel)
 	out := make(map[int64][]byte, len(ids))
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var id int64
 		var entity []byte
@@ -200,7 +200,7 @@ func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, lim
 		limit = 1 << 30
 	}
 	q.WriteString(" LIMIT " + q.arg(limit) + " OFFSET " + q.arg(offset))
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var entity []byte
 		err := r.Scan(&entity)

@@ -78,7 +78,7 @@ func (s *Store) Page(ctx context.Context, p PageQuery) (out []PageRow, err error
 	if p.Offset > 0 {
 		q.WriteString(" OFFSET " + q.arg(p.Offset))
 	}
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var row PageRow
 		err := r.Scan(&row.Value, &row.UID, &row.Entity)
@@ -111,7 +111,7 @@ func (s *Store) Count(ctx context.Context, sel Selection, order *Order) (n int, 
 		q.rows("key_id = " + q.arg(id) + " AND value IS NOT NULL")
 	}
 	q.selection(sel)
-	err = s.queryRow(ctx, q).Scan(&n)
+	err = s.db.QueryRow(ctx, q.sql(), q.args...).Scan(&n)
 	return n, err
 }
 
@@ -146,7 +146,7 @@ func (s *Store) Facets(ctx context.Context, keys []string, sel Selection) (out [
 		q.selection(sel)
 	}
 	q.WriteString(" GROUP BY 1, 2 ORDER BY 1, 2")
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var f Facet
 		var id int32
@@ -184,7 +184,7 @@ func (s *Store) Emitters(ctx context.Context, ids []int64, sel Selection) (out [
 	q.WriteString("SELECT p.id, p.ref, r.target_id, e.entity FROM refresh_edges r JOIN refresh_state p ON p.id = r.source_id LEFT JOIN final_entities e ON e.id = p.id")
 	q.selection(sel) // continues the ON
 	q.WriteString(" WHERE r.target_id IN " + q.list(ids) + " ORDER BY r.target_id, p.ref")
-	rows, err := s.query(ctx, q)
+	rows, err := s.db.Query(ctx, q.sql(), q.args...)
 	err = each(rows, err, func(r db.Row) error {
 		var e Emitter
 		err := r.Scan(&e.ID, &e.Ref, &e.Child, &e.Entity)

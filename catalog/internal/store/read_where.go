@@ -110,7 +110,14 @@ func (q *statement) arg(v any) string {
 // list adds a list argument, for IN.
 func (q *statement) list(v any) string { return "(" + q.arg(v) + "...)" }
 
-func (q *statement) sql() db.SQL { return db.List(q.String()) }
+// sql is planned for its values: a prepared statement does not know whether a key is that
+// of kind or of a rare annotation, and reads all of an ordered list for its first page.
+// maxJoined sees to it that planning is quick.
+func (q *statement) sql() db.SQL {
+	s := db.List(q.String())
+	s.ForValues = true
+	return s
+}
 
 // selection writes the conditions on the entity, each after AND.
 func (q *statement) selection(s Selection) {
