@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"regexp"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -53,6 +55,10 @@ var (
 	notInList = regexp.MustCompile(`(?i)\bNOT\s+IN\s*\(\s*(\$[0-9]+)\.\.\.\s*\)`)
 	inList    = regexp.MustCompile(`(?i)\bIN\s*\(\s*(\$[0-9]+)\.\.\.\s*\)`)
 )
+
+// IsText says whether a text column can hold s, and be compared with it: PostgreSQL
+// refuses NUL characters and what is not UTF-8.
+func IsText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // Dialect tells the two databases apart, for stores that build statements at run time.
 type Dialect int

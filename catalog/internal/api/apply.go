@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
@@ -100,7 +101,7 @@ func readApplied(b *body) (out applied, err error) {
 		return out, b.err
 	}
 	for i, ref := range out.refs {
-		if !storable(ref) {
+		if !db.IsText(ref) {
 			out.refs[i] = ""
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
@@ -23,7 +24,7 @@ func (a *api) deleteEntity(w http.ResponseWriter, r *http.Request) error {
 	if auth.Deny {
 		return notAllowed(entityDelete)
 	}
-	if !storable(uid) {
+	if !db.IsText(uid) {
 		return httpx.Empty(w, http.StatusNoContent)
 	}
 	if auth.Where != nil {
@@ -66,7 +67,7 @@ func (a *api) refresh(w http.ResponseWriter, r *http.Request) error {
 		return notAllowed(entityRefresh)
 	}
 	ref, err := entity.ParseRef(text)
-	if err != nil || !storable(text) {
+	if err != nil || !db.IsText(text) {
 		return apierr.NotFound.New("no entity %q", text)
 	}
 	if auth.Where != nil {

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
@@ -45,16 +45,12 @@ func predicateOf(raw json.RawMessage) (*filter.Predicate, error) {
 	return searchable(p)
 }
 
-// storable says whether a text column can hold s: PostgreSQL refuses NUL characters
-// and what is not UTF-8, also to compare with.
-func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
-
-func allStorable(list []string) bool {
-	return !slices.ContainsFunc(list, func(s string) bool { return !storable(s) })
+func allText(list []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !db.IsText(s) })
 }
 
 func storablePredicate(p filter.Predicate) bool {
-	return storable(p.Key) && allStorable(p.Values) &&
+	return db.IsText(p.Key) && allText(p.Values) &&
 		!slices.ContainsFunc(p.Of, func(of filter.Predicate) bool { return !storablePredicate(of) })
 }
 
@@ -105,7 +101,7 @@ func ordersOf(params []string, split func(string) (field, direction string, ok b
 	for _, p := range params {
 		field, direction, ok := split(p)
 		field = strings.TrimSpace(field)
-		if !ok || field == "" || !storable(field) || direction != "asc" && direction != "desc" {
+		if !ok || field == "" || !db.IsText(field) || direction != "asc" && direction != "desc" {
 			return nil, apierr.Input.New("order %q is not a field with asc or desc", p)
 		}
 		out = append(out, query.Order{Field: field, Desc: direction == "desc"})

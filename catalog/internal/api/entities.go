@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
-	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 )
@@ -15,6 +15,14 @@ import (
 // visible asks which entities the caller may read.
 func (a *api) visible(r *http.Request) (query.Auth, error) {
 	return a.Authorizer.Entities(r.Context(), httpx.CallerOf(r), entityRead)
+}
+
+// visiblePlain is visible for routes that have no parameters, which it refuses.
+func (a *api) visiblePlain(r *http.Request) (query.Auth, error) {
+	if err := plain(r); err != nil {
+		return query.Auth{}, err
+	}
+	return a.visible(r)
 }
 
 // entities is GET /entities (contract 1.6.1): everything in one stream, or a page
@@ -221,32 +229,25 @@ func storablePage(req query.PageRequest) bool {
 	text := req.FullText
 	if c := req.Cursor; c != nil {
 		for _, o := range c.Orders {
-			if !storable(o.Field) {
+			if !db.IsText(o.Field) {
 				return false
 			}
 		}
-		if !allStorable(c.At) || !allStorable(c.First) || c.Where != nil && !storablePredicate(*c.Where) {
+		if !allText(c.At) || !allText(c.First) || c.Where != nil && !storablePredicate(*c.Where) {
 			return false
 		}
 		text = c.FullText
 	}
-	return text == nil || storable(text.Term) && allStorable(text.Fields) && len(text.Fields) <= maxTerms
+	return text == nil || db.IsText(text.Term) && allText(text.Fields) && len(text.Fields) <= maxTerms
 }
 
 // entityByUID is GET /entities/by-uid/{uid} (contract 1.6.4).
 func (a *api) entityByUID(w http.ResponseWriter, r *http.Request) error {
-	if err := plain(r); err != nil {
-		return err
-	}
-	auth, err := a.visible(r)
+	auth, err := a.visiblePlain(r)
 	if err != nil {
 		return err
 	}
-	uid := r.PathValue("uid")
-	if !storable(uid) {
-		return apierr.NotFound.New("no entity with uid %q", uid)
-	}
-	e, err := a.Query.ByUID(r.Context(), uid, auth)
+	e, err := a.Query.ByUID(r.Context(), r.PathValue("uid"), auth)
 	if err != nil {
 		return err
 	}
@@ -255,48 +256,24 @@ func (a *api) entityByUID(w http.ResponseWriter, r *http.Request) error {
 
 // entityByName is GET /entities/by-name/{kind}/{namespace}/{name} (contract 1.6.6).
 func (a *api) entityByName(w http.ResponseWriter, r *http.Request) error {
-	if err := plain(r); err != nil {
-		return err
-	}
-	auth, err := a.visible(r)
+	auth, err := a.visiblePlain(r)
 	if err != nil {
 		return err
 	}
-	ref, err := storableRef(r)
-	if err != nil {
-		return err
-	}
-	e, err := a.Query.ByRef(r.Context(), ref, auth)
+	e, err := a.Query.ByRef(r.Context(), refOf(r), auth)
 	if err != nil {
 		return err
 	}
 	return streamJSON(w, e)
 }
 
-// storableRef is the reference in the path, or an apierr.NotFound for one that cannot
-// be in any database.
-func storableRef(r *http.Request) (entity.Ref, error) {
-	ref := refOf(r)
-	if !storable(ref.Kind + ref.Namespace + ref.Name) {
-		return ref, apierr.NotFound.New("no entity %q", ref.String())
-	}
-	return ref, nil
-}
-
 // ancestry is GET .../ancestry (contract 1.6.7).
 func (a *api) ancestry(w http.ResponseWriter, r *http.Request) error {
-	if err := plain(r); err != nil {
-		return err
-	}
-	auth, err := a.visible(r)
+	auth, err := a.visiblePlain(r)
 	if err != nil {
 		return err
 	}
-	ref, err := storableRef(r)
-	if err != nil {
-		return err
-	}
-	root, items, err := a.Query.Ancestry(r.Context(), ref, auth)
+	root, items, err := a.Query.Ancestry(r.Context(), refOf(r), auth)
 	if err != nil {
 		return err
 	}
@@ -334,11 +311,6 @@ func (a *api) entitiesByRefs(w http.ResponseWriter, r *http.Request) error {
 	auth, err := a.visible(r)
 	if err != nil {
 		return err
-	}
-	for i, ref := range refs {
-		if !storable(ref) {
-			refs[i] = ""
-		}
 	}
 	items, err := a.Query.ByRefs(r.Context(), refs, and(byParam, byBody), auth)
 	if err != nil {
@@ -385,7 +357,7 @@ func (a *api) count(w http.ResponseWriter, r *http.Request, facets []string, whe
 		return apierr.Input.New("expected at least one facet, none of them empty")
 	case len(facets) > maxTerms:
 		return apierr.Input.New("expected at most %d facets, got %d", maxTerms, len(facets))
-	case !allStorable(facets):
+	case !allText(facets):
 		return errNotText
 	}
 	auth, err := a.visible(r)

@@ -240,10 +240,7 @@ func (a *api) deleteLocation(w http.ResponseWriter, r *http.Request) error {
 // what the permission is about.
 func (a *api) locationOfEntity(w http.ResponseWriter, r *http.Request) error {
 	return a.oneLocation(w, r, func(ctx context.Context) (row store.Location, err error) {
-		ref, err := storableRef(r)
-		if err != nil {
-			return row, err
-		}
+		ref := refOf(r)
 		doc, err := a.Query.ByRef(ctx, ref, query.Auth{})
 		if err != nil {
 			return row, err

@@ -141,7 +141,7 @@ func (r rule) read(raw json.RawMessage) (params, error) {
 		for i, s := range list {
 			texts[i] = *s
 		}
-		if !allStorable(texts) {
+		if !allText(texts) {
 			return nil, errNotText
 		}
 		out[name] = texts

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
@@ -106,7 +107,7 @@ func (a *api) deleteUnprocessed(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	uid := r.PathValue("entity_id")
-	if !storable(uid) {
+	if !db.IsText(uid) {
 		return apierr.NotFound.New("no entity with uid %q", uid)
 	}
 	ref, err := a.Engine.Delete(r.Context(), uid)

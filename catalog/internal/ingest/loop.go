@@ -14,9 +14,6 @@ import (
 // linger is how long an outcome waits for others to be committed with it.
 const linger = 15 * time.Millisecond
 
-// claimTimeout is after how long a database is taken not to answer.
-const claimTimeout = 10 * time.Second
-
 // Run claims, processes and commits until ctx ends. Any number of replicas may run on
 // one database. It returns when all its goroutines have; what was claimed and not
 // committed is due again at once.
@@ -55,7 +52,7 @@ func (e *Engine) claimAll(ctx context.Context, claimed chan<- *store.Due) {
 	}
 	var failing bool
 	for ctx.Err() == nil {
-		batch, err := e.claim(ctx)
+		batch, err := e.store.ClaimDue(ctx, e.now(), e.Batch, e.IntervalMin, e.IntervalMax)
 		if err != nil {
 			if ctx.Err() == nil && !failing {
 				e.log.ErrorContext(ctx, "entities that are due cannot be claimed", "error", err)
@@ -86,14 +83,6 @@ func (e *Engine) claimAll(ctx context.Context, claimed chan<- *store.Due) {
 			}
 		}
 	}
-}
-
-// claim is not cut short when the engine stops: the database might have claimed what
-// this process then never hears of, and nobody would give it back.
-func (e *Engine) claim(ctx context.Context) ([]*store.Due, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-	defer cancel()
-	return e.store.ClaimDue(ctx, e.now(), e.Batch, e.IntervalMin, e.IntervalMax)
 }
 
 // giveBack makes claimed entities due again, when the engine stops.

@@ -76,12 +76,7 @@ func restore(ctx context.Context, tx *store.Tx, now time.Time, targets, free []i
 	if err != nil {
 		return false, err
 	}
-	refs := make([]string, len(states))
-	byRef := make(map[string]*store.State, len(states))
-	for i, s := range states {
-		refs[i], byRef[s.Ref] = s.Ref, s
-	}
-	claims, err := tx.ClaimsOn(ctx, refs)
+	byRef, claims, err := claimsOn(ctx, tx, states)
 	if err != nil || len(claims) == 0 {
 		return false, err
 	}
@@ -188,15 +183,21 @@ func reaches(id int64, sources map[int64][]int64, rooted map[int64]bool) bool {
 	return false
 }
 
-// promote hands rows over to their best claims: the oldest one with a key, else the
-// oldest. Claims whose source is in dying do not count.
-func promote(ctx context.Context, tx *store.Tx, now time.Time, states []*store.State, dying map[int64]bool) (map[int64]bool, error) {
+// claimsOn returns the claims on rows, and the rows by reference.
+func claimsOn(ctx context.Context, tx *store.Tx, states []*store.State) (map[string]*store.State, []store.Claim, error) {
 	refs := make([]string, len(states))
 	byRef := make(map[string]*store.State, len(states))
 	for i, s := range states {
 		refs[i], byRef[s.Ref] = s.Ref, s
 	}
 	claims, err := tx.ClaimsOn(ctx, refs)
+	return byRef, claims, err
+}
+
+// promote hands rows over to their best claims: the oldest one with a key, else the
+// oldest. Claims whose source is in dying do not count.
+func promote(ctx context.Context, tx *store.Tx, now time.Time, states []*store.State, dying map[int64]bool) (map[int64]bool, error) {
+	byRef, claims, err := claimsOn(ctx, tx, states)
 	if err != nil || len(claims) == 0 {
 		return nil, err
 	}

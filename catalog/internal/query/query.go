@@ -14,7 +14,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/db"
@@ -63,14 +62,10 @@ func saying(err error, format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }
 
-// unstorable texts name nothing: PostgreSQL has no text with a NUL byte, or that is not
-// UTF-8.
-func unstorable(s string) bool { return strings.Contains(s, "\x00") || !utf8.ValidString(s) }
-
 // ByRef returns an entity, or an apierr.NotFound.
 func (q *Query) ByRef(ctx context.Context, ref entity.Ref, a Auth) (json.RawMessage, error) {
 	missing := func() error { return apierr.NotFound.New("no entity %s", ref) }
-	if a.Deny || unstorable(ref.String()) {
+	if a.Deny || !db.IsText(ref.String()) {
 		return nil, missing()
 	}
 	e, err := q.store.FinalByRef(ctx, ref.String(), selection(nil, a))
@@ -83,7 +78,7 @@ func (q *Query) ByRef(ctx context.Context, ref entity.Ref, a Auth) (json.RawMess
 // ByUID returns an entity, or an apierr.NotFound.
 func (q *Query) ByUID(ctx context.Context, uid string, a Auth) (json.RawMessage, error) {
 	missing := func() error { return apierr.NotFound.New("no entity with the uid %s", uid) }
-	if a.Deny || unstorable(uid) {
+	if a.Deny || !db.IsText(uid) {
 		return nil, missing()
 	}
 	e, err := q.store.FinalByUID(ctx, uid, selection(nil, a))
@@ -104,7 +99,7 @@ func (q *Query) ByRefs(ctx context.Context, refs []string, where *filter.Predica
 	canonical := make([]string, len(refs))
 	var ask []string
 	for i, s := range refs {
-		if ref, err := entity.ParseRef(s); err == nil && !unstorable(s) {
+		if ref, err := entity.ParseRef(s); err == nil && db.IsText(s) {
 			canonical[i] = ref.String()
 			ask = append(ask, canonical[i])
 		}
@@ -254,11 +249,11 @@ type AncestryItem struct {
 // says that there is no such entity, an apierr.NotAllowed that the caller may not see it.
 func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root string, items []AncestryItem, err error) {
 	root = ref.String()
+	if !db.IsText(ref.Kind + ref.Namespace + ref.Name) {
+		return "", nil, apierr.NotFound.New("no entity %s", ref)
+	}
 	if a.Deny {
 		return "", nil, apierr.NotAllowed.New("")
-	}
-	if unstorable(root) {
-		return "", nil, apierr.NotFound.New("no entity %s", ref)
 	}
 	id, err := q.store.FinalID(ctx, root)
 	if errors.Is(err, db.ErrNoRows) {

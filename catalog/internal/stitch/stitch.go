@@ -150,11 +150,7 @@ func (s *Stitcher) Drain(ctx context.Context) error {
 // batch takes one batch of the queue and says how many entries it had.
 func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 	now := s.Now()
-	// Not cut short by a stop: the database might have claimed what this process then
-	// never hears of, and nobody would give it back.
-	claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	claims, err := s.Store.ClaimStitches(claiming, horizon, now.Add(s.Timeout), s.Batch)
-	cancel()
+	claims, err := s.Store.ClaimStitches(ctx, horizon, now.Add(s.Timeout), s.Batch)
 	if err != nil || len(claims) == 0 {
 		return 0, err
 	}

@@ -56,7 +56,7 @@ func (tx *Tx) Members(ctx context.Context, provider string, fn func(Member)) err
 
 // MembersByRef returns those of refs that the provider emits.
 func (s *Store) MembersByRef(ctx context.Context, provider string, refs []string) (out []Member, err error) {
-	rows, err := s.db.Query(ctx, selectMembersByRef, provider, notNil(refs))
+	rows, err := s.db.Query(ctx, selectMembersByRef, provider, refs)
 	err = each(rows, err, func(r db.Row) error {
 		var m Member
 		var key *string
@@ -70,7 +70,7 @@ func (s *Store) MembersByRef(ctx context.Context, provider string, refs []string
 
 // Providers lists the names of all providers that emit anything.
 func (s *Store) Providers(ctx context.Context) ([]string, error) {
-	return collectStrings(s.db.Query(ctx, selectProviders))
+	return column[string](s.db.Query(ctx, selectProviders))
 }
 
 // A HeldRemoval is a large shrink of a provider's set that waits to be confirmed.

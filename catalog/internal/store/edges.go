@@ -72,7 +72,7 @@ func (tx *Tx) ProviderEdges(ctx context.Context, provider string, targets []int6
 	if len(targets) == 0 {
 		return nil, nil
 	}
-	return collectIDs(tx.c.Query(ctx, selectProviderEdges, provider, targets))
+	return column[int64](tx.c.Query(ctx, selectProviderEdges, provider, targets))
 }
 
 // AddEdges adds edges, or changes the Via of those that exist.
@@ -173,12 +173,12 @@ func (tx *Tx) ClaimsOn(ctx context.Context, refs []string) ([]Claim, error) {
 
 // ClaimsBy returns the lost emissions of a provider for refs.
 func (tx *Tx) ClaimsBy(ctx context.Context, provider string, refs []string) ([]Claim, error) {
-	return collectClaims(tx.c.Query(ctx, selectClaimsBy, provider, notNil(refs)))
+	return collectClaims(tx.c.Query(ctx, selectClaimsBy, provider, refs))
 }
 
 // ClaimRefs returns the references of all lost emissions of a provider.
 func (tx *Tx) ClaimRefs(ctx context.Context, provider string) ([]string, error) {
-	return collectStrings(tx.c.Query(ctx, selectClaimRefs, provider))
+	return column[string](tx.c.Query(ctx, selectClaimRefs, provider))
 }
 
 func collectClaims(rows db.Rows, err error) (out []Claim, _ error) {

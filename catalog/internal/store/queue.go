@@ -48,9 +48,11 @@ var selectDue = db.SQL{SQLite: `SELECT ` + dueColumns + `, $2, failures FROM ref
 // ClaimDue claims up to n entities that are due at now for this replica. They are due
 // again after between least and most.
 func (s *Store) ClaimDue(ctx context.Context, now time.Time, n int, least, most time.Duration) (out []*Due, err error) {
+	ctx, cancel := claiming(ctx)
+	defer cancel()
 	rows, err := s.db.Query(ctx, claimDue, db.At(now), n, least.Seconds(), (most - least).Seconds())
 	if db.DialectOf(s.db) == db.SQLite {
-		ids, err := collectIDs(rows, err)
+		ids, err := column[int64](rows, err)
 		if err != nil || len(ids) == 0 {
 			return nil, err
 		}
@@ -61,6 +63,15 @@ func (s *Store) ClaimDue(ctx context.Context, now time.Time, n int, least, most 
 		return collectDue(rows, nil)
 	}
 	return collectDue(rows, err)
+}
+
+// claimTimeout is after how long a database is taken not to answer a claim.
+const claimTimeout = 10 * time.Second
+
+// claiming is the context of a claim. The end of ctx does not cut it short: the database
+// might have claimed what this process then never hears of, and nobody gives back.
+func claiming(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 }
 
 func collectDue(rows db.Rows, err error) (out []*Due, _ error) {
@@ -115,7 +126,7 @@ func (s *Store) MakeDue(ctx context.Context, at time.Time, ids []int64) error {
 // MakeDueByKey schedules the entities that have one of the refresh keys, and says how
 // many there are.
 func (s *Store) MakeDueByKey(ctx context.Context, at time.Time, keys []string) (int64, error) {
-	return s.db.Exec(ctx, makeDueByKey, db.At(at), notNil(keys))
+	return s.db.Exec(ctx, makeDueByKey, db.At(at), keys)
 }
 
 // CountFailures makes the next intervals of ids longer, or, for success, usual again.

@@ -118,7 +118,7 @@ func (s *Store) StreamFinals(ctx context.Context, sel Selection, order *Order) i
 // streamBatch is how many entities of a stream are in memory.
 const streamBatch = 200
 
-func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) (ids []int64, err error) {
+func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) ([]int64, error) {
 	var key []string
 	if order != nil {
 		key = []string{order.Key}
@@ -139,14 +139,7 @@ func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) (ids 
 	} else {
 		q.WriteString(" ORDER BY e.uid")
 	}
-	rows, err := s.db.Query(ctx, q.sql(), q.args...)
-	err = each(rows, err, func(r db.Row) error {
-		var id int64
-		err := r.Scan(&id)
-		ids = append(ids, id)
-		return err
-	})
-	return ids, err
+	return column[int64](s.db.Query(ctx, q.sql(), q.args...))
 }
 
 func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map[int64][]byte, error) {
@@ -171,7 +164,7 @@ func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map
 // FinalsAt returns the entities from offset on, limit of them at most; a negative
 // limit is none. They are ordered by the keys, those without a value last, and then
 // by uid; without a key by ref.
-func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, limit, offset int) (out [][]byte, err error) {
+func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, limit, offset int) ([][]byte, error) {
 	var keys []string
 	for _, o := range orders {
 		keys = append(keys, o.Key)
@@ -200,12 +193,5 @@ func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, lim
 		limit = 1 << 30
 	}
 	q.WriteString(" LIMIT " + q.arg(limit) + " OFFSET " + q.arg(offset))
-	rows, err := s.db.Query(ctx, q.sql(), q.args...)
-	err = each(rows, err, func(r db.Row) error {
-		var entity []byte
-		err := r.Scan(&entity)
-		out = append(out, entity)
-		return err
-	})
-	return out, err
+	return column[[]byte](s.db.Query(ctx, q.sql(), q.args...))
 }

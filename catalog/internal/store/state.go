@@ -43,7 +43,7 @@ func (tx *Tx) LockStates(ctx context.Context, ids []int64, refs []string) ([]*St
 	if len(ids) == 0 && len(refs) == 0 {
 		return nil, nil
 	}
-	return collectStates(tx.c.Query(ctx, lockStates, notNil(ids), notNil(refs)))
+	return collectStates(tx.c.Query(ctx, lockStates, ids, refs))
 }
 
 func collectStates(rows db.Rows, err error) (out []*State, _ error) {
@@ -53,14 +53,6 @@ func collectStates(rows db.Rows, err error) (out []*State, _ error) {
 		return s.scan(r)
 	})
 	return out, err
-}
-
-// notNil makes an empty list of a nil one: a NULL array matches neither.
-func notNil[T any](s []T) []T {
-	if s == nil {
-		return []T{}
-	}
-	return s
 }
 
 // A Content is an unprocessed entity and whose it is.
@@ -139,24 +131,15 @@ var selectOrphans = db.Same(`SELECT id FROM refresh_state WHERE orphan ORDER BY 
 // Orphans lists up to n rows that are marked as orphans.
 func (s *Store) Orphans(ctx context.Context, n int) ([]int64, error) {
 	rows, err := s.db.Query(ctx, selectOrphans, n)
-	return collectIDs(rows, err)
+	return column[int64](rows, err)
 }
 
-func collectIDs(rows db.Rows, err error) (out []int64, _ error) {
+// column collects the rows of a statement with one column.
+func column[T any](rows db.Rows, err error) (out []T, _ error) {
 	err = each(rows, err, func(r db.Row) error {
-		var id int64
-		err := r.Scan(&id)
-		out = append(out, id)
-		return err
-	})
-	return out, err
-}
-
-func collectStrings(rows db.Rows, err error) (out []string, _ error) {
-	err = each(rows, err, func(r db.Row) error {
-		var s string
-		err := r.Scan(&s)
-		out = append(out, s)
+		var v T
+		err := r.Scan(&v)
+		out = append(out, v)
 		return err
 	})
 	return out, err
@@ -171,12 +154,12 @@ var (
 
 // States returns the rows of refs that have one.
 func (s *Store) States(ctx context.Context, refs []string) ([]*State, error) {
-	return collectStates(s.db.Query(ctx, selectStatesByRefs, notNil(refs)))
+	return collectStates(s.db.Query(ctx, selectStatesByRefs, refs))
 }
 
 // StatesByID returns the rows that are still there.
 func (tx *Tx) StatesByID(ctx context.Context, ids []int64) ([]*State, error) {
-	return collectStates(tx.c.Query(ctx, selectStatesByIDs, notNil(ids)))
+	return collectStates(tx.c.Query(ctx, selectStatesByIDs, ids))
 }
 
 // StateByUID returns db.ErrNoRows if there is none.
@@ -188,7 +171,7 @@ func (tx *Tx) StateByUID(ctx context.Context, uid string) (*State, error) {
 // Unprocessed returns the documents that the sources gave for ids.
 func (tx *Tx) Unprocessed(ctx context.Context, ids []int64) (map[int64][]byte, error) {
 	out := make(map[int64][]byte, len(ids))
-	rows, err := tx.c.Query(ctx, selectUnprocessed, notNil(ids))
+	rows, err := tx.c.Query(ctx, selectUnprocessed, ids)
 	err = each(rows, err, func(r db.Row) error {
 		var id int64
 		var doc []byte
@@ -274,11 +257,11 @@ func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []i
 		return nil
 	}
 	if db.DialectOf(tx.c) == db.Postgres {
-		if _, err := collectIDs(tx.c.Query(ctx, lockDoomed, ids)); err != nil {
+		if _, err := column[int64](tx.c.Query(ctx, lockDoomed, ids)); err != nil {
 			return err
 		}
 	}
-	peers, err := collectStrings(tx.c.Query(ctx, selectRelationSources, ids))
+	peers, err := column[string](tx.c.Query(ctx, selectRelationSources, ids))
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,8 @@ func (tx *Tx) QueueStitches(ctx context.Context, at time.Time, refs []string) er
 
 // ClaimStitches claims up to n references that are due at now, until the given time.
 func (s *Store) ClaimStitches(ctx context.Context, now, until time.Time, n int) (out []Stitch, err error) {
+	ctx, cancel := claiming(ctx)
+	defer cancel()
 	rows, err := s.db.Query(ctx, claimStitches, db.At(now), db.At(until), n)
 	err = each(rows, err, func(r db.Row) error {
 		var st Stitch
@@ -147,7 +149,7 @@ var (
 // type and target.
 func (s *Store) Parts(ctx context.Context, refs []string) (map[string]*Part, error) {
 	out := make(map[string]*Part, len(refs))
-	rows, err := s.db.Query(ctx, selectParts, notNil(refs))
+	rows, err := s.db.Query(ctx, selectParts, refs)
 	err = each(rows, err, func(r db.Row) error {
 		p := new(Part)
 		err := r.Scan(&p.ID, &p.UID, &p.Ref, &p.Processed, &p.Errors, &p.Orphan, &p.FinalHash)
@@ -157,7 +159,7 @@ func (s *Store) Parts(ctx context.Context, refs []string) (map[string]*Part, err
 	if err != nil {
 		return nil, err
 	}
-	rows, err = s.db.Query(ctx, selectPartRelations, notNil(refs))
+	rows, err = s.db.Query(ctx, selectPartRelations, refs)
 	err = each(rows, err, func(r db.Row) error {
 		var rel Relation
 		if err := r.Scan(&rel.Source, &rel.Type, &rel.TargetRef); err != nil {
@@ -200,7 +202,7 @@ const onFinal = ` ON CONFLICT (id) DO UPDATE SET entity = excluded.entity, etag 
 // says which of them are there. It comes before FinishStitches.
 func (tx *Tx) LockPresent(ctx context.Context, ids []int64) (map[int64]bool, error) {
 	out := make(map[int64]bool, len(ids))
-	found, err := collectIDs(tx.c.Query(ctx, lockPresent, notNil(ids)))
+	found, err := column[int64](tx.c.Query(ctx, lockPresent, ids))
 	for _, id := range found {
 		out[id] = true
 	}
@@ -247,6 +249,6 @@ func (s *Store) StaleFinals(ctx context.Context, after, n int64) (refs []string,
 	if err := s.db.QueryRow(ctx, lastState).Scan(&last); err != nil {
 		return nil, 0, err
 	}
-	refs, err = collectStrings(s.db.Query(ctx, staleFinals, after, n))
+	refs, err = column[string](s.db.Query(ctx, staleFinals, after, n))
 	return refs, last, err
 }
