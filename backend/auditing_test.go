@@ -1,7 +1,6 @@
 package backend_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/fx"
@@ -18,27 +16,14 @@ import (
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
-// lockedBuffer is a log that several goroutines write.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
 // audited returns the audit events of a log as JSON without what differs between runs.
-func (l *lockedBuffer) audited(t *testing.T) []string {
+func audited(t *testing.T, log *logtest.Buffer) []string {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var out []string
-	for line := range strings.Lines(l.b.String()) {
+	for line := range strings.Lines(log.String()) {
 		var record map[string]any
 		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			t.Fatal(err)
@@ -65,7 +50,7 @@ backend:
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &lockedBuffer{}
+	log := &logtest.Buffer{}
 	b := backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.NewJSONHandler(log, nil)), backend.Development())
 	b.Add(backend.NewPlugin("tools", fx.Invoke(func(r backend.Router, a backend.Auditor) {
 		r.Handle("POST /run/{how}", func(w http.ResponseWriter, r *http.Request) error {
@@ -120,12 +105,12 @@ backend:
 		`{"actor":{"actorId":"robot"},"eventId":"look","isAuditEvent":true,"level":"INFO","msg":"tools.look","plugin":"tools","severityLevel":"low","status":"succeeded"}`,
 		`{"actor":{"actorId":"plugin:tools"},"eventId":"tidy-up","isAuditEvent":true,"level":"ERROR","msg":"tools.tidy-up","plugin":"tools","severityLevel":"critical","status":"initiated"}`,
 	} {
-		got := log.audited(t)
+		got := audited(t, log)
 		if i >= len(got) || got[i] != want {
 			t.Errorf("event %d:\ngot  %s\nwant %s", i, got[min(i, len(got)-1)], want)
 		}
 	}
-	if strings.Contains(log.b.String(), "canary") {
+	if strings.Contains(log.String(), "canary") {
 		t.Error("a secret is in the log")
 	}
 }

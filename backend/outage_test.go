@@ -3,7 +3,6 @@ package backend_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -49,16 +48,8 @@ func TestABackendOutlivesAnOutageOfItsDatabase(t *testing.T) {
 		}
 	})
 	fetch := func(path string) (int, string) {
-		res, err := http.Get("http://" + b.Addr().String() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(body)
+		t.Helper()
+		return get(t, http.DefaultClient, "http://"+b.Addr().String()+path)
 	}
 	const count, live, ready = "/api/things/count", "/.backstage/health/v1/liveness", "/.backstage/health/v1/readiness"
 	until := func(path string, want int) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgproto3"
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/fx"
@@ -208,7 +206,7 @@ func tasksOf(t *testing.T, b *backendtest.Backend) string {
 // taken would not be held, and names the key.
 func TestAPoolerForLocksIsABootError(t *testing.T) {
 	t.Parallel()
-	yaml := fmt.Sprintf("backend: {baseUrl: 'http://localhost:7007', listen: '127.0.0.1:0', database: {client: pg, pluginDivisionMode: schema, connection: %q, lockConnection: 'postgres://u@127.0.0.1:%d/x'}}", pgtest.New(t), pooler(t))
+	yaml := fmt.Sprintf("backend: {baseUrl: 'http://localhost:7007', listen: '127.0.0.1:0', database: {client: pg, pluginDivisionMode: schema, connection: %q, lockConnection: 'postgres://u@127.0.0.1:%d/x'}}", pgtest.New(t), pgtest.Pooler(t))
 	if err := start(t, yaml, backend.NewPlugin("idle")); err != nil {
 		t.Errorf("without tasks: %v", err)
 	}
@@ -233,58 +231,4 @@ func start(t *testing.T, yaml string, f backend.Feature) error {
 		return err
 	}
 	return b.Stop(context.WithoutCancel(t.Context()))
-}
-
-// pooler looks like a pooler in transaction mode: all its connections are in one session
-// of the server.
-func pooler(t *testing.T) (port int) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go pool(conn)
-		}
-	}()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// pool answers every query with one process id.
-func pool(conn net.Conn) {
-	defer conn.Close()
-	b := pgproto3.NewBackend(conn, conn)
-	if _, err := b.ReceiveStartupMessage(); err != nil {
-		return
-	}
-	b.Send(&pgproto3.AuthenticationOk{})
-	b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-	for b.Flush() == nil {
-		m, err := b.Receive()
-		if err != nil {
-			return
-		}
-		switch m.(type) {
-		case *pgproto3.Parse:
-			b.Send(&pgproto3.ParseComplete{})
-		case *pgproto3.Bind:
-			b.Send(&pgproto3.BindComplete{})
-		case *pgproto3.Describe:
-			b.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("pid"), DataTypeOID: 23, DataTypeSize: 4}}})
-		case *pgproto3.Execute:
-			b.Send(&pgproto3.DataRow{Values: [][]byte{[]byte("4711")}})
-			b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
-		case *pgproto3.Query:
-			b.Send(&pgproto3.CommandComplete{CommandTag: []byte("BEGIN")})
-			b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-		case *pgproto3.Sync:
-			b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package db_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 )
 
@@ -28,39 +27,20 @@ const canary = "canary-of-SEC-19"
 // no real server does, but a proxy may.
 func refusing(t *testing.T, seen *atomic.Value) (port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				b := pgproto3.NewBackend(conn, conn)
-				if _, err := b.ReceiveStartupMessage(); err != nil {
-					return
-				}
-				b.Send(&pgproto3.AuthenticationCleartextPassword{})
-				b.Flush()
-				b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
-				m, err := b.Receive()
-				if err != nil {
-					return
-				}
-				if p, ok := m.(*pgproto3.PasswordMessage); ok {
-					seen.Store(p.Password)
-					b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "password authentication failed, got " + p.Password})
-					b.Flush()
-				}
-			}()
+	return pgtest.Fake(t, func(b *pgproto3.Backend) {
+		b.Send(&pgproto3.AuthenticationCleartextPassword{})
+		b.Flush()
+		b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
+		m, err := b.Receive()
+		if err != nil {
+			return
 		}
-	}()
-	return l.Addr().(*net.TCPAddr).Port
+		if p, ok := m.(*pgproto3.PasswordMessage); ok {
+			seen.Store(p.Password)
+			b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "password authentication failed, got " + p.Password})
+			b.Flush()
+		}
+	})
 }
 
 // TestSEC19_DatabaseErrorsHoldNoSecret: what cannot be reached is named, with the key
@@ -175,7 +155,7 @@ func TestKeepAliveLogsAFailureOnce(t *testing.T) {
 	s := pgtest.Open(t, pgtest.Versions()[0])
 	name := s.Name(t)
 	s.Exec(t, "CREATE DATABASE "+name)
-	var log lockedBuffer
+	var log logtest.Buffer
 	m := manager(t, fmt.Sprintf("{client: pg, connection: %q, pluginDivisionMode: schema, ensureExists: false, ensureSchemaExists: true}", s.URL(name)),
 		db.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), db.WithKeepAliveEvery(10*time.Millisecond))
 	if err := m.Plugin("catalog").Ping(t.Context()); err != nil {
@@ -193,22 +173,4 @@ func TestKeepAliveLogsAFailureOnce(t *testing.T) {
 	if n := strings.Count(log.String(), "keep-alive failed"); n != 1 || strings.Contains(log.String(), "never-used") {
 		t.Errorf("the log is\n%s", log.String())
 	}
-}
-
-// lockedBuffer is a bytes.Buffer for a writer and a reader at once.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -3,11 +3,8 @@ package db_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
@@ -88,69 +85,9 @@ func database(t *testing.T, m *db.Manager) (name string) {
 	return name
 }
 
-// pooler is what a pooler in transaction mode looks like to checkSession: every
-// connection works in the same session of the server.
-func pooler(t *testing.T) (port int) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				b := pgproto3.NewBackend(conn, conn)
-				if _, err := b.ReceiveStartupMessage(); err != nil {
-					return
-				}
-				b.Send(&pgproto3.AuthenticationOk{})
-				for {
-					b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-					if b.Flush() != nil || !answerPID(b) {
-						return
-					}
-				}
-			}()
-		}
-	}()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// answerPID answers one statement, every query with the same process id.
-func answerPID(b *pgproto3.Backend) bool {
-	for {
-		m, err := b.Receive()
-		if err != nil {
-			return false
-		}
-		switch m.(type) {
-		case *pgproto3.Parse:
-			b.Send(&pgproto3.ParseComplete{})
-		case *pgproto3.Bind:
-			b.Send(&pgproto3.BindComplete{})
-		case *pgproto3.Describe:
-			b.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("pid"), DataTypeOID: 23, DataTypeSize: 4}}})
-		case *pgproto3.Execute:
-			b.Send(&pgproto3.DataRow{Values: [][]byte{[]byte("4711")}})
-			b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
-		case *pgproto3.Query:
-			b.Send(&pgproto3.CommandComplete{CommandTag: []byte("BEGIN")})
-			return true
-		case *pgproto3.Sync:
-			return true
-		}
-	}
-}
-
 func TestLocksRefuseAPoolerInTransactionMode(t *testing.T) {
 	t.Parallel()
-	yaml := fmt.Sprintf("{client: pg, connection: 'postgres://u@127.0.0.1:%d/x', pluginDivisionMode: schema}", pooler(t))
+	yaml := fmt.Sprintf("{client: pg, connection: 'postgres://u@127.0.0.1:%d/x', pluginDivisionMode: schema}", pgtest.Pooler(t))
 	_, err := manager(t, yaml).Locks(t.Context())
 	want := "backend.database.lockConnection: locks do not hold on 127.0.0.1: it is a pooler in transaction mode; name the PostgreSQL server itself here"
 	if err == nil || err.Error() != want {
@@ -162,9 +99,9 @@ func TestLockConnectionLeadsAroundThePooler(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"schema", "database"} {
 		s := pgtest.Open(t, pgtest.Versions()[0])
-		yaml := fmt.Sprintf("{client: pg, connection: 'postgres://u@127.0.0.1:%d/x', lockConnection: %q, pluginDivisionMode: %s}", pooler(t), withoutDatabase(s.Database(t)), mode)
+		yaml := fmt.Sprintf("{client: pg, connection: 'postgres://u@127.0.0.1:%d/x', lockConnection: %q, pluginDivisionMode: %s}", pgtest.Pooler(t), withoutDatabase(s.Database(t)), mode)
 		if mode == "schema" {
-			yaml = fmt.Sprintf("{client: pg, connection: 'postgres://u@127.0.0.1:%d/x', lockConnection: %q, pluginDivisionMode: schema}", pooler(t), s.Database(t))
+			yaml = fmt.Sprintf("{client: pg, connection: 'postgres://u@127.0.0.1:%d/x', lockConnection: %q, pluginDivisionMode: schema}", pgtest.Pooler(t), s.Database(t))
 		}
 		if ok, err := locks(t, manager(t, yaml)).TryLock(t.Context(), "a"); !ok || err != nil {
 			t.Errorf("division mode %s: %v %v", mode, ok, err)

@@ -1,7 +1,6 @@
 package oteltelemetry_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -30,6 +29,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 )
 
@@ -71,24 +71,11 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-// logBuffer is the log of a backend, one JSON object per line.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// find returns a field of the record with that message.
-func (l *logBuffer) find(t *testing.T, message, field string) string {
+// find returns a field of the record with that message, in a log with one JSON object
+// per line.
+func find(t *testing.T, log *logtest.Buffer, message, field string) string {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.b.String()) {
+	for line := range strings.Lines(log.String()) {
 		var record map[string]any
 		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			t.Fatal(err)
@@ -98,18 +85,18 @@ func (l *logBuffer) find(t *testing.T, message, field string) string {
 			return value
 		}
 	}
-	t.Errorf("no record %q in the log:\n%s", message, l.b.String())
+	t.Errorf("no record %q in the log:\n%s", message, log.String())
 	return ""
 }
 
 // start returns a backend that stops with the test, or earlier.
-func start(t *testing.T, yaml string, features ...backend.Feature) (b *backend.Backend, log *logBuffer, stop func()) {
+func start(t *testing.T, yaml string, features ...backend.Feature) (b *backend.Backend, log *logtest.Buffer, stop func()) {
 	t.Helper()
 	cfg, err := backendtest.Config(t, yaml)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log = &logBuffer{}
+	log = &logtest.Buffer{}
 	b = backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.NewJSONHandler(log, nil)), backend.Rehearse(), backend.Development())
 	b.Add(features...)
 	if err := b.Start(t.Context()); err != nil {
@@ -239,9 +226,9 @@ func TestOneTraceThroughTwoProcessesDownToSQL(t *testing.T) {
 				t.Errorf("services %v", s.names)
 			}
 			for what, got := range map[string]string{
-				"the plugin's record":             backLog.find(t, "thinking", "trace_id"),
-				"the second process's access log": backLog.find(t, "GET /api/back/answer", "trace_id"),
-				"the first process's access log":  frontLog.find(t, "GET /api/front/ask", "trace_id"),
+				"the plugin's record":             find(t, backLog, "thinking", "trace_id"),
+				"the second process's access log": find(t, backLog, "GET /api/back/answer", "trace_id"),
+				"the first process's access log":  find(t, frontLog, "GET /api/front/ask", "trace_id"),
 			} {
 				if got != id {
 					t.Errorf("%s has trace id %q, want %s", what, got, id)
@@ -262,7 +249,7 @@ func TestPrometheusHasAPortOfItsOwn(t *testing.T) {
 	var text []byte
 	// A request is counted when it is over, which its caller may see a moment before.
 	for range 100 {
-		res, err := http.Get("http://" + log.find(t, "metrics are served", "address") + "/metrics")
+		res, err := http.Get("http://" + find(t, log, "metrics are served", "address") + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}

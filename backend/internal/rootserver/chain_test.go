@@ -17,6 +17,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
 const base = "backend:\n  baseUrl: http://localhost:7007\n"
@@ -236,7 +237,7 @@ func atoi(s string, def int) int {
 
 func TestRequestLog(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log logtest.Buffer
 	now := time.Date(2026, 11, 24, 10, 0, 0, 5e6, time.UTC)
 	s := newServer(t, "", rootserver.Options{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == "time" {

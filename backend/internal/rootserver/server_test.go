@@ -2,7 +2,6 @@ package rootserver_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
 // start runs a server with the plugin "echo", whose routes tell what they got, on a
@@ -204,7 +203,7 @@ func TestMaxRequestsPerSocket(t *testing.T) {
 
 func TestAPanicIs500AndItsStackIsLogged(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log logtest.Buffer
 	s, addr := start(t, "", rootserver.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	s.SetIndex(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("canary") }))
 	for _, path := range []string{"/api/echo/panic", "/page"} {
@@ -216,23 +215,6 @@ func TestAPanicIs500AndItsStackIsLogged(t *testing.T) {
 	if got := log.String(); strings.Count(got, "panic: canary") != 2 || !strings.Contains(got, "server_test.go") {
 		t.Errorf("log: %s", got)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func TestTheIndexAnswersEverythingOutsideOfAPI(t *testing.T) {

@@ -1,7 +1,6 @@
 package scheduler_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/scheduler"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
 // TestRegistrations holds what a start does to tasks that are known: it does not run them,
@@ -100,23 +99,10 @@ func TestATableOfUpstream(t *testing.T) {
 	})
 }
 
-// A logbook is what was logged.
-type logbook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logbook) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// lines are those of a log, without stacks.
+func lines(log *logtest.Buffer) []string {
 	stack := regexp.MustCompile(` stack="[^"\\]*(\\.[^"\\]*)*"`)
-	return strings.Split(strings.TrimSpace(stack.ReplaceAllString(l.buf.String(), "")), "\n")
+	return strings.Split(strings.TrimSpace(stack.ReplaceAllString(log.String(), "")), "\n")
 }
 
 // TestWhatIsToldOfRuns holds that a failure is logged once, until it is another one or
@@ -133,7 +119,7 @@ func TestWhatIsToldOfRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	type mark struct{}
-	var book logbook
+	var book logtest.Buffer
 	var told []string
 	s := scheduler.New(scheduler.Options{
 		Plugin: "costs", DB: m.Plugin("costs").DB(), Locks: func(context.Context) (*db.Locks, error) { return locks, nil },
@@ -181,7 +167,7 @@ func TestWhatIsToldOfRuns(t *testing.T) {
 		`level=ERROR msg="task panicked" task=prices panic="no price"`,
 		`level=INFO msg="task works again" task=prices`,
 	}
-	if got := book.lines(); strings.Join(got, "\n") != strings.Join(want, "\n") {
+	if got := lines(&book); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("logged\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	const outcome = "global prices: "

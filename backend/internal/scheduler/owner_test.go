@@ -10,6 +10,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/internal/scheduler"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
 var (
@@ -28,7 +29,7 @@ type owner struct {
 	*exec.Cmd
 	run, task string
 	pid       int
-	out       *logbook
+	out       *logtest.Buffer
 }
 
 // startOwner starts two replicas whose runs take most of a second, and returns one of them
@@ -38,7 +39,7 @@ func startOwner(t *testing.T) (owner, db.DB) {
 	url, d := chaosDatabase(t)
 	var replicas []owner
 	for range 2 {
-		out := &logbook{}
+		out := &logtest.Buffer{}
 		cmd := launchReplica(t, url, out, longRuns+"=1s")
 		t.Cleanup(func() { stop(cmd) })
 		replicas = append(replicas, owner{Cmd: cmd, out: out})
@@ -124,7 +125,7 @@ func TestPausedOwner(t *testing.T) {
 	}
 	var outcome string
 	eventually(t, "the outcome of the old run", func() bool {
-		for _, line := range o.out.lines() {
+		for _, line := range lines(o.out) {
 			if run, what, _ := strings.Cut(line, " "); run == o.run {
 				outcome = what
 			}

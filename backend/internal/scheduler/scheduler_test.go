@@ -239,19 +239,7 @@ func TestOutcomes(t *testing.T) {
 		}
 		r.Start()
 		eventually(t, "three local runs", func() bool { return local.Load() >= 3 })
-		view := func(id string) scheduler.View {
-			views, err := r.Tasks(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range views {
-				if v.TaskID == id {
-					return v
-				}
-			}
-			t.Fatalf("no task %s", id)
-			return scheduler.View{}
-		}
+		view := func(id string) scheduler.View { return viewOf(t, r, id) }
 		eventually(t, "a failure", func() bool { v := view("fails"); return v.Task != nil && v.Task.LastRunError != "" })
 		if v := view("fails"); !strings.Contains(v.Task.LastRunError, "no price list") || v.Settings.Cadence != "P30D" && v.Settings.Cadence != "PT720H" {
 			t.Errorf("after a failure: %+v %+v", v.Task, v.Settings)

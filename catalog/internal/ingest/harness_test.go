@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/stitch"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
 // world is a catalog without a backend: files in memory, a clock that the test turns,
@@ -29,7 +29,7 @@ type world struct {
 	store    *store.Store
 	engine   *Engine
 	stitcher *stitch.Stitcher
-	log      *logBuffer
+	log      *logtest.Buffer
 
 	mu       sync.Mutex
 	time     time.Time
@@ -39,23 +39,6 @@ type world struct {
 	reads    int               // complete reads
 	rules    Rules
 	stitched int // final entities written
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Buffer.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Buffer.String()
 }
 
 // each runs test on a new world, on each database.
@@ -70,7 +53,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 
 func newWorld(t testing.TB, d db.DB, o Options) *world {
 	w := &world{
-		t: t, db: d, store: store.New(d), log: &logBuffer{},
+		t: t, db: d, store: store.New(d), log: &logtest.Buffer{},
 		time:  time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
 		files: map[string]string{}, broken: map[string]error{},
 		rules: Rules{{Allow: []AllowedKind{{Kind: "Component"}, {Kind: "API"}, {Kind: "Location"}, {Kind: "Group"}, {Kind: "User"}, {Kind: "System"}}}},
