@@ -63,9 +63,36 @@ func docsModule() backend.Feature {
 
 func docsPlugin() backend.Feature { return backend.NewPlugin("techdocs") }
 
-type costsStore struct{}
+type (
+	costsStore struct{}
+	costsRates struct{}
+)
 
 func newCosts(*costsStore, *slog.Logger) *http.Client { return nil }
+
+func newRates(*costsStore) *costsRates { return nil }
+
+func newStoreOfRates(*costsRates) *costsStore { return nil }
+
+func newStore() *costsStore { return nil }
+
+// pricesConfig has a rule over two keys besides those of its parts.
+type pricesConfig struct {
+	Currency string          `config:"currency"`
+	From     config.Duration `config:"from"`
+	To       config.Duration `config:"to"`
+}
+
+func (c *pricesConfig) Validate() error {
+	var errs []error
+	if len(c.Currency) != 3 {
+		errs = append(errs, config.At("currency", errors.New("expected three letters")))
+	}
+	if c.From > c.To {
+		errs = append(errs, config.At("to", errors.New("is before from")))
+	}
+	return errors.Join(errs...)
+}
 
 const base = `
 backend:
@@ -126,6 +153,20 @@ catalog:
 		{name: "missing-dependency", features: func(b *backend.Backend) {
 			b.Add(catalogPlugin())
 			b.Add(backend.NewPlugin("costs", fx.Provide(newCosts, fx.Private), fx.Invoke(func(*http.Client) {})))
+		}},
+		{name: "several-missing-dependencies", features: func(b *backend.Backend) {
+			b.Add(backend.NewPlugin("costs", fx.Provide(newCosts, newRates, fx.Private), fx.Invoke(func(*http.Client) {}, func(*costsRates) {}), fx.Invoke(func(*extensions) {})))
+		}},
+		{name: "cycle", features: func(b *backend.Backend) {
+			b.Add(backend.NewPlugin("costs", fx.Provide(newRates, newStoreOfRates, fx.Private), fx.Invoke(func(*costsRates) {})))
+		}},
+		{name: "provided-twice", features: func(b *backend.Backend) {
+			b.Add(backend.NewPlugin("costs", fx.Provide(newStore, newStoreOfRates, fx.Private), fx.Invoke(func(*costsStore) {})))
+		}},
+		{name: "wrong-keys-and-a-rule-over-keys", yaml: `
+costs: {currency: euro, from: 1x, to: 1h}
+`, features: func(b *backend.Backend) {
+			b.Add(backend.NewPlugin("costs", backend.Section("costs", pricesConfig{})))
 		}},
 		{name: "foreign-extension-point", features: func(b *backend.Backend) {
 			b.Add(catalogPlugin())

@@ -121,11 +121,11 @@ func (c *core) newCaches() (*caches, error) {
 			}
 		}
 	}
-	what := fmt.Sprintf("backend.cache.store is %q, but no cache store of that type is part of this backend", name)
+	what := fmt.Errorf("is %q, but no cache store of that type is part of this backend", name)
 	if name == "redis" || name == "valkey" {
-		return out, Fix(what, "backend.Add(rediscache.Module())")
+		return out, config.AtWithFix("backend.cache.store", what, "backend.Add(rediscache.Module())")
 	}
-	return out, Fix(what, "use memory, redis or valkey, or add a service with backend.CacheStoreOption")
+	return out, config.AtWithFix("backend.cache.store", what, "use memory, redis or valkey, or add a service with backend.CacheStoreOption")
 }
 
 // rateStores are the stores that backend.rateLimit.store.type may name, besides memory.
@@ -138,7 +138,7 @@ func (c *core) rateStores(closers *[]io.Closer) map[string]rootserver.RateStoreF
 				out[s.name] = func(cfg rootserver.RateStoreConfig) (rootserver.RateStore, error) {
 					store, err := s.open(cfg.Connection)
 					if err != nil {
-						return nil, fmt.Errorf("backend.rateLimit.store.connection: %w", err)
+						return nil, config.At("backend.rateLimit.store.connection", err)
 					}
 					if closer, ok := store.(io.Closer); ok {
 						*closers = append(*closers, closer)

@@ -136,6 +136,9 @@ func (c *composition) find(name string) *feature {
 	return nil
 }
 
+// everything is features, and the services.
+func (c *composition) everything() []*feature { return append(c.features(), c.services...) }
+
 // features is all plugins and modules, in order.
 func (c *composition) features() []*feature {
 	var out []*feature

@@ -3,13 +3,10 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
-	"reflect"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +30,6 @@ type core struct {
 	cfg      *config.Config
 	watcher  *config.Watcher
 	env      Environment
-	boot     bootConfig
 
 	log      *slog.Logger
 	levels   *logging.Handler
@@ -70,21 +66,6 @@ type parts struct {
 	mu           *sync.Mutex
 }
 
-// coreSections is the configuration of the core services, decoded once.
-type coreSections struct {
-	Server    rootserver.Config
-	Database  db.Config
-	Logger    logging.Config
-	Discovery discoveryConfig
-	SCM       scm.Config
-	Reading   scm.ReadingConfig
-	authSections
-	telemetrySections
-	sharedSections
-	// WorkingDirectory is where trees are unpacked while they are read.
-	WorkingDirectory string
-}
-
 // stopTimeout bounds a whole stop, a serverShutdownDelay that is configured comes on top.
 const stopTimeout = 30 * time.Second
 
@@ -105,13 +86,13 @@ func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 		}
 	}
 	c.redactor = config.NewRedactor()
-	c.readSections(&found)
+	errs := c.readSections()
 	c.redactor.Add(c.cfg.Secrets()...) // those of the sections are known once they are decoded
 	if err := c.openLog(); err != nil {
 		found.add(nil, err)
 	}
 	c.watcher = config.NewWatcher(c.cfg, c.log)
-	for _, err := range config.Problems(c.positioned(c.reset())) {
+	for _, err := range c.furnish(errs) {
 		found.add(nil, err)
 	}
 	return c, found
@@ -132,68 +113,11 @@ func environment(s settings) Environment {
 	return ProductionEnvironment
 }
 
-// readSections decodes what the core services need, and reports all that is wrong.
-func (c *core) readSections(found *problems) {
-	s := &c.sections
-	// A section with a mistake is put back to what it was: the parts that are made of it
-	// can be checked on, and do not report the mistake again.
-	decode := func(path string, out any) {
-		v := reflect.ValueOf(out).Elem()
-		before := reflect.New(v.Type()).Elem()
-		before.Set(v)
-		for _, err := range config.Problems(c.cfg.Decode(path, out)) {
-			v.Set(before)
-			found.add(nil, err)
-		}
-	}
-	s.Server = rootserver.Defaults()
-	decode("backend", &s.Server)
-	decode("backend.logger", &s.Logger)
-	decode("discovery", &s.Discovery)
-	s.authSections.decode(decode)
-	s.telemetrySections.decode(decode)
-	decode("backend.workingDirectory", &s.WorkingDirectory)
-	s.sharedSections.decode(decode)
-	var err error
-	if s.SCM, s.Reading, err = scm.ReadConfig(c.cfg); err != nil {
-		s.SCM, s.Reading = scm.Config{}, scm.ReadingConfig{}
-		for _, e := range config.Problems(err) {
-			found.add(nil, e)
-		}
-	}
-	if c.boot, err = readBootConfig(c.cfg); err != nil {
-		for _, e := range config.Problems(err) {
-			found.add(nil, e)
-		}
-	}
-	if c.cfg.Has("backend.database") {
-		decode("backend.database", &s.Database)
-	} else if c.env == ProductionEnvironment {
-		found.add(nil, c.noDatabase())
-	}
-	c.title, _, _ = c.cfg.String("app.title")
-	if c.title == "" {
-		c.title = "Callboard"
-	}
-	if d := s.Server.Lifecycle.ServerShutdownDelay; d > 0 {
-		c.stopTimeout += time.Duration(d)
-	}
-}
-
-// noDatabase is for the portal whose configuration was not found: without it the data
-// would be in memory, and gone with the process.
-func (c *core) noDatabase() error {
-	read := "no file was read"
-	if files := c.cfg.Files(); len(files) > 0 {
-		read = "read: " + strings.Join(files, ", ")
-	}
-	return Fix(fmt.Sprintf("backend.database is not set, and a database in memory loses everything with the process (%s)", read),
-		"name the file that sets it with --config FILE, or set backend.database in one of them; for a trial set NODE_ENV=development")
-}
-
 func (c *core) openLog() error {
 	next := c.settings.handler
-	if next == nil {
+	if next != nil {
+		next = logging.Redact(next, c.redactor.Redact)
+	} else {
 		out := c.redactor.Writer(c.settings.output)
 		if c.env == ProductionEnvironment {
 			next = logging.JSON(out)
@@ -202,10 +126,17 @@ func (c *core) openLog() error {
 		}
 	}
 	next = telemetry.LogHandler(next)
-	h, err := logging.New(next, c.sections.Logger, c.settings.getenv("LOG_LEVEL"))
-	if err != nil {
-		err = Fix("environment variable LOG_LEVEL: "+err.Error(), "set it to error, warn, info or debug")
-		h, _ = logging.New(next, c.sections.Logger, "") // the section itself was checked before
+	var err error
+	level := c.settings.getenv("LOG_LEVEL")
+	if level != "" {
+		if _, err = logging.ParseLevel(level); err != nil {
+			err = Fix("environment variable LOG_LEVEL: "+err.Error(), "set it to error, warn, info or debug")
+			level = ""
+		}
+	}
+	h, failed := logging.New(next, c.sections.Logger, level)
+	if failed != nil { // the section was checked before
+		h, _ = logging.New(next, logging.Config{}, level)
 	}
 	c.levels = h
 	c.log = slog.New(h)
@@ -224,7 +155,8 @@ func isTerminal(w any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// reset makes the parts that a graph fills.
+// reset makes the parts that a graph fills. What cannot be made of the configuration is
+// made of nothing, so that graphs can be checked all the same.
 func (c *core) reset() error {
 	var errs []error
 	var closers []io.Closer // of rate limit stores
@@ -233,12 +165,15 @@ func (c *core) reset() error {
 	p.telemetry = c.newTelemetry()
 	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log), db.WithObserver(p.telemetry.Statement)); err != nil {
 		errs = append(errs, err)
+		p.db, _ = db.New(db.Config{})
 	}
 	p.locks = &lockSession{db: p.db}
-	if p.server, err = rootserver.New(c.sections.Server, rootserver.Options{
+	options := rootserver.Options{
 		Log: c.log, Stacks: c.env == DevelopmentEnvironment, RateStores: c.rateStores(&closers), Observe: p.telemetry.Request,
-	}); err != nil {
+	}
+	if p.server, err = rootserver.New(c.sections.Server, options); err != nil {
 		errs = append(errs, err)
+		p.server, _ = rootserver.New(rootserver.Defaults(), options)
 	}
 	p.discovery = &discovery{
 		internal:  c.sections.Server.Listen.InternalURL(c.sections.Server.HTTPS.Enabled),
@@ -250,20 +185,19 @@ func (c *core) reset() error {
 	}
 	if p.integrations, err = scm.NewIntegrations(c.sections.SCM); err != nil {
 		errs = append(errs, err)
-	} else if p.reader, err = scm.NewReader(p.integrations, scm.Options{
+		p.integrations, _ = scm.NewIntegrations(scm.Config{})
+	}
+	if p.reader, err = scm.NewReader(p.integrations, scm.Options{
 		Reading: c.sections.Reading, WorkingDirectory: c.sections.WorkingDirectory, Log: c.log,
 	}); err != nil {
 		errs = append(errs, err)
+		p.reader, _ = scm.NewReader(p.integrations, scm.Options{Log: c.log})
 	}
 	p.clients = newProcessClients()
 	p.clients.wrap = p.telemetry.Transport
-	if p.server != nil {
-		p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
-	}
+	p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
 	p.landing = &landing{c: c}
-	if p.server != nil {
-		p.server.SetIndex(p.landing)
-	}
+	p.server.SetIndex(p.landing)
 	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db), p.clients.http); err != nil {
 		errs = append(errs, err)
 	}
@@ -289,7 +223,7 @@ func (c *core) rootServices(comp *composition) fx.Option {
 }
 
 // open takes the port and starts to follow the configuration files.
-func (c *core) open(ctx context.Context) error {
+func (c *core) open(ctx context.Context, comp *composition) error {
 	for _, f := range c.cfg.Files() {
 		c.log.Info("configuration read", "file", f)
 	}
@@ -297,17 +231,15 @@ func (c *core) open(ctx context.Context) error {
 	if c.sections.Auth.DangerouslyDisableDefaultAuthPolicy {
 		c.log.Warn("backend.auth.dangerouslyDisableDefaultAuthPolicy is set: everybody who reaches this backend may use its API")
 	}
-	if err := c.auth.stores.load(c.auth.installed("auth")); err != nil {
-		return err
-	}
 	if err := c.listenForScrapes(ctx); err != nil {
 		return err
 	}
 	if err := c.server.Start(ctx); err != nil {
-		return err
+		return c.positioned(err)
 	}
 	c.discovery.opened(c.server.Addr(), c.sections.Server)
 	ctx, c.stopWatching = context.WithCancel(context.Background())
+	c.watcher.Check(func(next *config.Config) error { return c.checkReload(ctx, comp, next) })
 	c.watcher.Subscribe(c.reload)
 	c.watching.Go(func() {
 		if err := c.watcher.Run(ctx); err != nil {
@@ -317,27 +249,6 @@ func (c *core) open(ctx context.Context) error {
 	c.watching.Go(func() { c.db.KeepAlive(ctx) })
 	c.watching.Go(func() { c.watchDatabase(ctx) })
 	return nil
-}
-
-// reload takes over what may change while the backend runs: log levels, and secrets
-// that must not be logged. Listener settings need a restart (contract/backend.md 3.6).
-func (c *core) reload(next *config.Config) {
-	added := c.redactor.Add(next.Secrets()...)
-	var l logging.Config
-	err := next.Decode("backend.logger", &l)
-	if err == nil {
-		err = c.levels.Set(l, c.settings.getenv("LOG_LEVEL"))
-	}
-	if err != nil {
-		c.log.Error("the new log levels are refused, the old ones stay", "error", err)
-	}
-	var d discoveryConfig
-	if err := next.Decode("discovery", &d); err != nil {
-		c.log.Error("the new discovery.endpoints are refused, the old ones stay", "error", err)
-	} else {
-		c.discovery.set(d.Endpoints)
-	}
-	c.log.Info("configuration has changed", "newSecrets", added)
 }
 
 // ready lets load balancers in.

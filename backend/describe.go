@@ -66,37 +66,14 @@ func (b *Backend) Reference() []config.Key {
 		out = append(out, config.Reference(path, defaults)...)
 	}
 	comp, _ := compose(b.list())
-	for _, f := range comp.features() {
+	for _, f := range comp.everything() {
 		for _, s := range f.sections() {
 			out = append(out, config.Reference(s.path, s.defaults)...)
 		}
 	}
-	out = append(out, config.Key{Path: "app.title", Type: "text", Doc: "the name of the portal, on its pages"},
-		config.Key{Path: "app.baseUrl", Type: "text", Doc: "where browsers find the frontend"},
-		config.Key{Path: "backend.workingDirectory", Type: "text", Doc: "where trees are unpacked while they are read; the system's directory for temporary files if absent"})
+	out = append(out, coreLeaves()...)
 	slices.SortStableFunc(out, func(a, b config.Key) int { return cmp.Compare(a.Path, b.Path) })
 	return slices.CompactFunc(out, func(a, b config.Key) bool { return a.Path == b.Path })
-}
-
-// coreReference is the sections of the core services, with their defaults.
-func coreReference() map[string]any {
-	return map[string]any{
-		"backend":          rootserver.Defaults(),
-		"backend.logger":   coreSections{}.Logger,
-		"backend.startup":  bootConfig{},
-		"backend.database": coreSections{}.Database,
-		"backend.reading":  coreSections{}.Reading,
-		"backend.cache":    coreSections{}.Cache,
-		"backend.actions":  coreSections{}.Actions,
-		"discovery":        discoveryConfig{},
-		"events":           coreSections{}.Events,
-		"integrations":     coreSections{}.SCM,
-		"backend.auth":     coreSections{}.authSections.Auth,
-		"backend.auditor":  coreSections{}.Auditor,
-		"backend.metrics":  coreSections{}.Metrics,
-		"backend.tracing":  coreSections{}.Tracing,
-		"auth.keyStore":    coreSections{}.UserKeys,
-	}
 }
 
 // positioned adds to the errors of a service the places of the keys that they name.

@@ -25,16 +25,21 @@ type discoveryEndpoint struct {
 
 type discoveryTarget struct{ Internal, External string }
 
+type discoveryTargets struct {
+	Internal string `config:"internal" doc:"where other plugins find it"`
+	External string `config:"external" doc:"where browsers find it"`
+}
+
+// ConfigShapes implements config.Shaper.
+func (discoveryTarget) ConfigShapes() []any { return []any{discoveryTargets{}} }
+
 // UnmarshalConfig accepts one URL for both, or an object.
 func (t *discoveryTarget) UnmarshalConfig(c *config.Config) error {
 	if s, ok := c.Value("").(string); ok {
 		t.Internal, t.External = s, s
 		return checkTarget(s)
 	}
-	var v struct {
-		Internal string `config:"internal"`
-		External string `config:"external"`
-	}
+	var v discoveryTargets
 	if err := c.Decode("", &v); err != nil {
 		return err
 	}

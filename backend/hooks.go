@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/fx"
 )
@@ -54,6 +55,31 @@ func run(ctx context.Context, fn func(context.Context) error) (err error) {
 	}
 	defer recovered(&err)
 	return fn(ctx)
+}
+
+// hookGrace is how long a hook may go on after its context has ended.
+const hookGrace = 3 * time.Second
+
+// errStuck says that a hook ignored the end of its context; its goroutine is left behind.
+var errStuck = errors.New("it is still running, though its context has ended")
+
+// run is run for a hook, and returns within grace after ctx has ended.
+func (h hook) run(ctx context.Context, fn func(context.Context) error, grace time.Duration) error {
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, fn) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	wait := time.NewTimer(grace)
+	defer wait.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-wait.C:
+		return errStuck
+	}
 }
 
 // recovered is deferred; it stores a panic as a *panicError.

@@ -2,9 +2,11 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/internal/tokens"
 )
@@ -37,10 +39,10 @@ type keyStores struct {
 
 func newKeyStores(s authSections, m *db.Manager) *keyStores {
 	k := &keyStores{sections: s, db: m}
-	if s.Auth.PluginKeyStore.Type == "static" {
+	if s.Auth.PluginKeyStore.Type == "static" && len(s.Auth.PluginKeyStore.Static.Keys) > 0 {
 		k.files = tokens.NewFileKeys(s.Auth.PluginKeyStore.Static)
 	}
-	if s.UserKeys.Provider == "static" {
+	if s.UserKeys.Provider == "static" && len(s.UserKeys.Static.Keys) > 0 {
 		k.userFile = tokens.NewFileKeys(s.UserKeys.Static)
 	}
 	return k
@@ -68,17 +70,22 @@ func (k *keyStores) users() tokens.KeyStore {
 // load reads the key files, so that a wrong one is a boot error. Those of user tokens
 // count only where the auth plugin runs.
 func (k *keyStores) load(users bool) error {
-	if k.files != nil {
-		if err := k.files.Load(); err != nil {
-			return fmt.Errorf("backend.auth.pluginKeyStore.static: %w", err)
+	var errs []error
+	load := func(section string, files *tokens.FileKeys) {
+		for _, err := range config.Problems(files.Load()) {
+			if ke, ok := err.(*config.KeyError); ok {
+				err = config.AtWithFix(section+"."+ke.Path, ke.Err, "make the file readable for this process, with a key in PEM text in it")
+			}
+			errs = append(errs, err)
 		}
+	}
+	if k.files != nil {
+		load("backend.auth.pluginKeyStore.static", k.files)
 	}
 	if k.userFile != nil && users {
-		if err := k.userFile.Load(); err != nil {
-			return fmt.Errorf("auth.keyStore.static: %w", err)
-		}
+		load("auth.keyStore.static", k.userFile)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // localUserKeys are the keys of user tokens where discovery says that this process

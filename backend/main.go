@@ -99,8 +99,10 @@ func (b *Backend) serve(signals <-chan os.Signal, stderr io.Writer) int {
 	case <-signals: // while starting: give up, what has started is stopped again
 		cancel()
 		go exitOnSecond(signals)
-		<-started
-		if b.run == nil {
+		if err := <-started; err != nil {
+			if b.core != nil {
+				b.core.log.Info("stopped before it had started", "reason", err)
+			}
 			return 0
 		}
 	}

@@ -68,6 +68,43 @@ discovery: {endpoints: [{target: 'ftp://catalog.internal', plugins: [catalog]}]}
 integrations: {github: [{host: ghe.acme.example}]}
 catalog: {rules: [{allow: Component}]}
 `}, args: []string{"--config", "app-config.yaml"}, code: 1},
+		{name: "check-reads-certificates-and-keys", files: map[string]string{
+			"app-config.yaml": base + `
+  https: {certificate: {cert: {$file: tls.crt}, key: {$file: tls.crt}}}
+  workingDirectory: nowhere
+  auth: {pluginKeyStore: {type: static, static: {keys: [{keyId: a, publicKeyFile: nowhere.pub, privateKeyFile: nowhere.key}]}}}
+`, "tls.crt": "canary\n",
+		}, args: []string{"--config", "app-config.yaml", "--check"}, code: 1},
+		{name: "check-finds-what-constructors-would", files: map[string]string{
+			"app-config.yaml": `
+backend:
+  baseUrl: portal.example.com
+  listen: {port: http}
+  server: {maxHeadersCount: -1}
+  cors: {origin: "https://[", optionsSuccessStatus: 404}
+  database:
+    client: pg
+    pluginDivisionMode: tables
+    role: 7
+    knexConfig: {pool: {max: 0}}
+    connection: {host: db.example.com}
+    plugin: {catalog: {connection: {port: 99999}}}
+  rateLimit: {incomingRequestLimit: 0, window: 0s}
+integrations:
+  github: [{host: "ghe example"}]
+  azure: [{credentials: [{clientId: a}]}]
+  gitlab: [{retry: {maxRetries: 11, maxApiRequestsPerMinute: -1}}]
+  googleGcs: {clientEmail: a@example.com}
+`}, args: []string{"--config", "app-config.yaml", "--check"}, code: 1},
+		{name: "check-warns-of-unknown-core-keys", files: map[string]string{
+			"app-config.yaml": base + `
+  baseURL: x
+  cors: {orgin: "https://portal.example.com"}
+  logger: {levle: debug}
+  startup: {plugins: {catlog: {onPluginBootFailure: continue}, techdocs: {modules: {s3: {}}}}}
+integrations: {githb: [], github: [{host: github.com, tokn: x}]}
+scaffolder: {whatever: 1}
+`}, args: []string{"--config", "app-config.yaml", "--check"}, code: 0},
 		{name: "store-without-its-module", files: map[string]string{
 			"app-config.yaml": base + "  rateLimit: {store: {type: redis, connection: 'redis://127.0.0.1'}}\n  cache: {store: redis, connection: 'redis://127.0.0.1'}\n",
 		}, args: []string{"--config", "app-config.yaml"}, code: 1},

@@ -1,10 +1,6 @@
 package backend
 
-import (
-	"fmt"
-
-	"github.com/callboard-dev/callboard/backend/config"
-)
+import "fmt"
 
 // bootConfig is backend.startup: what a failing feature does to the others
 // (contract/backend.md section 2).
@@ -33,12 +29,6 @@ func (p bootPolicy) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("unknown policy %q, use abort or continue", string(p))
-}
-
-func readBootConfig(cfg *config.Config) (bootConfig, error) {
-	var c bootConfig
-	err := cfg.Decode("backend.startup", &c)
-	return c, err
 }
 
 // tolerates reports whether a failure of f leaves the others running.

@@ -2,10 +2,9 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
+	"os"
 
 	"go.uber.org/fx"
 
@@ -13,9 +12,22 @@ import (
 )
 
 // preflight reports everything that can be known to be wrong before a constructor
-// runs: the configuration of every feature, and every graph. Graphs are checked without
-// decoding anything, so that wrong keys and missing dependencies come in one go.
+// runs: the certificate and the keys, the configuration of every feature, and every graph.
+// Graphs are checked without decoding anything, so that wrong keys and missing dependencies
+// come in one go.
 func (c *core) preflight(comp *composition, found *problems) {
+	files := c.sections.Server.HTTPS.Check()
+	if c.auth != nil {
+		files = errors.Join(files, c.auth.stores.load(comp.find("auth") != nil))
+	}
+	if dir := c.sections.WorkingDirectory; dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			files = errors.Join(files, config.AtWithFix("backend.workingDirectory", fmt.Errorf("%s is no directory", dir), "create it, or name one that exists"))
+		}
+	}
+	for _, err := range config.Problems(c.positioned(files)) {
+		found.add(nil, err)
+	}
 	for _, f := range comp.features() {
 		for _, s := range f.sections() {
 			for _, err := range config.Problems(s.check(c.cfg)) {
@@ -23,36 +35,7 @@ func (c *core) preflight(comp *composition, found *problems) {
 			}
 		}
 	}
-	if c.db != nil && c.server != nil && c.reader != nil {
-		c.checkGraphs(comp, found)
-	}
-}
-
-// unknownKeys are warnings for --check. A section within another, as auth.keyStore is
-// within auth, is known to the program even where the outer one does not list it.
-func (c *core) unknownKeys(comp *composition) []error {
-	known := slices.Collect(maps.Keys(coreReference()))
-	for _, f := range comp.features() {
-		for _, s := range f.sections() {
-			known = append(known, s.path)
-		}
-	}
-	elsewhere := func(ke *config.KeyError) bool {
-		return slices.ContainsFunc(known, func(section string) bool {
-			return section == ke.Path || strings.HasPrefix(section, ke.Path+".")
-		})
-	}
-	var out []error
-	for _, f := range comp.features() {
-		for _, s := range f.sections() {
-			for _, err := range s.unknown(c.cfg) {
-				if !elsewhere(err) {
-					out = append(out, err)
-				}
-			}
-		}
-	}
-	return out
+	c.checkGraphs(comp, found)
 }
 
 // plan runs preflight, and takes out the features whose problems the policy tolerates.
@@ -63,7 +46,7 @@ func (c *core) plan(features []*feature, found problems) (*composition, error) {
 	var kept problems
 	for _, p := range found.list {
 		f := comp.find(p.Feature)
-		if f == nil || f.addedAt != p.AddedAt || !c.boot.tolerates(f) {
+		if f == nil || f.addedAt != p.AddedAt || !c.sections.Startup.tolerates(f) {
 			kept.list = append(kept.list, p)
 			continue
 		}
@@ -86,7 +69,7 @@ func (c *core) assemble(ctx context.Context, comp *composition) (*composition, *
 			return comp, h, app, c.ensureMounted(comp)
 		}
 		f := comp.find(scope)
-		if f == nil || !c.boot.tolerates(f) {
+		if f == nil || !c.sections.Startup.tolerates(f) {
 			return nil, nil, nil, bootError(f, err)
 		}
 		c.log.Error("left out: it cannot be built", "feature", f.name(), "error", err)

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/internal/scheduler"
 )
 
@@ -63,21 +66,41 @@ func (b *Backend) Start(ctx context.Context) error {
 	}
 	b.app = app
 	b.run = &running{comp: comp, hooks: hooks, plugins: map[PluginID]*runningPlugin{}, fatal: make(chan error, 1)}
-	if err := c.open(ctx); err != nil {
+	if err := c.open(ctx, comp); err != nil {
 		c.abandon()
 		return bootError(nil, err)
 	}
 	b.mu.Lock()
 	b.addr = c.server.Addr()
 	b.mu.Unlock()
-	if err := app.Start(ctx); err != nil {
-		return b.rollBack(bootError(nil, err))
+	if err := b.startServices(ctx, app); err != nil {
+		return b.rollBack(bootError(nil, c.positioned(err)))
 	}
 	if err := b.startPlugins(ctx); err != nil {
 		return b.rollBack(err)
 	}
 	c.ready(comp)
 	return nil
+}
+
+// startServices runs the hooks of services, which are fx's own.
+func (b *Backend) startServices(ctx context.Context, app *fx.App) error {
+	ctx, cancel := context.WithTimeout(ctx, b.core.startTimeout)
+	defer cancel()
+	err := app.Start(ctx)
+	if err != nil && ctx.Err() != nil {
+		return b.tooSlow(ctx, "a start hook of a service", err)
+	}
+	return err
+}
+
+// tooSlow says that what did not return before ctx ended.
+func (b *Backend) tooSlow(ctx context.Context, what string, err error) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("stopped while it was starting: %s: %w", what, err)
+	}
+	return FixErr(fmt.Errorf("did not start within %s: %s: %w", b.core.startTimeout, what, err),
+		"find out what it waits for, make the hook return when its context ends, or allow it more time with backend.WithStartTimeout")
 }
 
 // rollBack stops what has started and returns why.
@@ -108,17 +131,22 @@ func (b *Backend) startPlugins(ctx context.Context) error {
 		mu    sync.Mutex
 		found problems
 	)
+	starting := newProgress()
+	defer starting.report(b.core.log)()
 	for _, g := range b.run.comp.plugins {
+		starting.at(g.id(), "migrations")
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, b.core.startTimeout)
 			defer cancel()
-			f, err := b.startPlugin(ctx, g)
+			f, err := b.startPlugin(ctx, g, starting)
+			starting.over(g.id())
 			if err == nil {
 				return
 			}
+			err = b.core.positioned(err)
 			mu.Lock()
 			defer mu.Unlock()
-			if b.core.boot.tolerates(g.plugin) {
+			if b.core.sections.Startup.tolerates(g.plugin) {
 				b.core.log.Error("plugin left out: it cannot start", "plugin", string(g.id()), "feature", f.name(), "error", err)
 				b.core.gates[g.id()].fail(err)
 				return
@@ -132,13 +160,16 @@ func (b *Backend) startPlugins(ctx context.Context) error {
 
 // startPlugin returns the feature whose hook failed. A failing module that the policy
 // tolerates is logged, its own hooks are stopped, and the others go on.
-func (b *Backend) startPlugin(ctx context.Context, g *pluginGroup) (*feature, error) {
+func (b *Backend) startPlugin(ctx context.Context, g *pluginGroup, starting *progress) (*feature, error) {
 	began := time.Now()
 	p := &runningPlugin{background: b.core.background(g.id()), scheduler: b.core.scheduler(g.id())}
 	b.run.mu.Lock()
 	b.run.plugins[g.id()] = p
 	b.run.mu.Unlock()
 	if f, err := b.core.migrate(ctx, g); err != nil {
+		if ctx.Err() != nil {
+			err = b.tooSlow(ctx, "migrations", err)
+		}
 		return f, err
 	}
 	failed := map[*feature]bool{}
@@ -146,20 +177,23 @@ func (b *Backend) startPlugin(ctx context.Context, g *pluginGroup) (*feature, er
 		if failed[h.owner] {
 			continue
 		}
-		err := run(ctx, h.OnStart)
+		starting.at(g.id(), "the start hook added at "+h.at)
+		err := h.run(ctx, h.OnStart, hookGrace)
 		if err == nil {
 			p.started = append(p.started, h)
 			continue
 		}
-		if h.owner.kind == moduleFeature && b.core.boot.tolerates(h.owner) {
+		err = b.startError(ctx, h, err)
+		if h.owner.kind == moduleFeature && b.core.sections.Startup.tolerates(h.owner) {
 			failed[h.owner] = true
 			b.core.log.Error("module left out: it cannot start", "plugin", string(g.id()), "module", h.owner.module, "error", err)
 			p.started = b.stopHooks(ctx, p.started, func(k hook) bool { return k.owner == h.owner })
 			continue
 		}
 		_ = b.stopPlugin(ctx, p)
-		return h.owner, startError(h, err)
+		return h.owner, err
 	}
+	starting.at(g.id(), "background work and scheduled tasks")
 	select {
 	case err := <-p.background.failed:
 		_ = b.stopPlugin(ctx, p)
@@ -179,13 +213,27 @@ func (b *Backend) startPlugin(ctx context.Context, g *pluginGroup) (*feature, er
 	return nil, nil
 }
 
-func startError(h hook, err error) error {
-	var pe *panicError
-	if errors.As(err, &pe) {
-		return fmt.Errorf("start hook added at %s: %w", h.at, err)
+// startError says which hook it was. A problem with a key says itself where it is.
+func (b *Backend) startError(ctx context.Context, h hook, err error) error {
+	what := "the start hook added at " + h.at
+	if ctx.Err() != nil {
+		return b.tooSlow(ctx, what, err)
 	}
-	return err
+	var ke *config.KeyError
+	if errors.As(err, &ke) {
+		return err
+	}
+	return &hookError{what, err}
 }
+
+// hookError is the error of a hook with the place of the hook, which comes before the fix.
+type hookError struct {
+	hook string
+	err  error
+}
+
+func (e *hookError) Error() string { return e.hook + ": " + e.err.Error() }
+func (e *hookError) Unwrap() error { return e.err }
 
 // watch ends the backend when background work of a plugin panics later on.
 func (b *Backend) watch(g *pluginGroup, p *runningPlugin) {
@@ -238,15 +286,29 @@ func (b *Backend) Stop(ctx context.Context) error {
 }
 
 // stopPlugin runs the stop hooks of the hooks that have started, the last first, with
-// the plugin's background work ended before.
+// the plugin's background work ended before. If ctx is over, as after a start that took too
+// long, it allows the time of a stop.
 func (b *Backend) stopPlugin(ctx context.Context, p *runningPlugin) error {
+	if ctx.Err() != nil {
+		fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.core.stopTimeout)
+		defer cancel()
+		ctx = fresh
+	}
 	err := errors.Join(p.scheduler.Stop(ctx), p.background.stop(ctx))
 	var errs []error
 	for i := len(p.started) - 1; i >= 0; i-- {
-		errs = append(errs, run(ctx, p.started[i].OnStop))
+		errs = append(errs, b.stopHook(ctx, p.started[i]))
 	}
 	p.started = nil
 	return errors.Join(append(errs, err)...)
+}
+
+func (b *Backend) stopHook(ctx context.Context, h hook) error {
+	err := h.run(ctx, h.OnStop, 0)
+	if errors.Is(err, errStuck) {
+		return fmt.Errorf("the stop hook of what was added at %s: %w", h.at, err)
+	}
+	return err
 }
 
 // stopHooks stops the hooks that which selects, and returns the others.
@@ -257,7 +319,7 @@ func (b *Backend) stopHooks(ctx context.Context, list []hook, which func(hook) b
 			kept = append([]hook{list[i]}, kept...)
 			continue
 		}
-		if err := run(ctx, list[i].OnStop); err != nil {
+		if err := b.stopHook(ctx, list[i]); err != nil {
 			b.core.log.Error("stopping a module", "module", list[i].owner.module, "error", err)
 		}
 	}

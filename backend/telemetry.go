@@ -79,7 +79,7 @@ func (c *core) openTelemetry(ctx context.Context, comp *composition) error {
 	listen := !c.sections.Metrics.Listen.IsZero()
 	if option == nil {
 		if listen {
-			return config.At("backend.metrics.listen", Fix("is set, but nothing in this backend exports measurements", "backend.Add(oteltelemetry.Service())"))
+			return config.AtWithFix("backend.metrics.listen", errors.New("is set, but nothing in this backend exports measurements"), "backend.Add(oteltelemetry.Service())")
 		}
 		for _, name := range []string{"OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 			if v := c.settings.getenv(name); v != "" && v != "none" {

@@ -25,6 +25,7 @@ type tree struct {
 	texts   *fileValues
 	read    map[string]string
 	watched map[string]struct{}
+	fixed   bool // secrets are what they are in this tree, and follow no file
 }
 
 func newConfig(t *tree) *Config {

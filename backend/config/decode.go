@@ -12,8 +12,10 @@ import (
 
 // A Validator checks rules that span several keys of one struct. Decode calls it
 // on every value that has it and prefixes what it returns with the value's path;
-// [At] names a key below. It is called after the value was decoded without errors,
-// and not on parts of a struct that the configuration does not mention.
+// [At] names a key below. It is not called on parts of a struct that the configuration
+// does not mention. Where a part of the value could not be decoded it is called all the
+// same, with that part as it was before, and what it returns about that part, or about
+// the value as a whole, does not count.
 type Validator interface{ Validate() error }
 
 // An Unmarshaler reads itself from the part of the configuration that c is. Use it
@@ -39,7 +41,8 @@ type Defaulter interface{ SetDefaults() }
 // stands in contract/backend.md section 3.5.
 //
 // It reports every offending key, not only the first; each error in the join is a
-// *[KeyError]. When there is an error, out is in an unspecified state.
+// *[KeyError]. When there is an error, out has what could be decoded, so that further
+// checks can be made; [Covered] leaves out what they find about the same keys.
 func (c *Config) Decode(path string, out any) error {
 	v := reflect.ValueOf(out)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -92,6 +95,10 @@ func (d *decoder) expected(want string, n *node, p path) {
 	switch {
 	case want == "a list" && n.kind != object && !hidden(p, n):
 		e.fix = fmt.Sprintf("put it in brackets: [%s]", scalarText(n.value))
+	case n.file != nil && (want == "a list" || want == "an object"):
+		e.fix = fmt.Sprintf("a $file is always text: put %s into a .yaml file and use $include", want)
+	case n.file != nil:
+		e.fix = fmt.Sprintf("write %s into the file that $file names", want)
 	case len(n.vars) > 0:
 		e.fix = fmt.Sprintf("give the environment variable %s a value that is %s", strings.Join(n.vars, ", "), want)
 	default:
@@ -135,11 +142,14 @@ func (d *decoder) value(v reflect.Value, n *node, p path, f field) {
 	if def, ok := v.Addr().Interface().(Defaulter); ok && v.IsZero() {
 		def.SetDefaults()
 	}
+	whole := true
 	if !d.special(v, n, p, f) {
 		d.kind(v, n, p, f)
+	} else {
+		whole = len(d.errs) == before
 	}
-	if len(d.errs) == before {
-		d.validate(v, n, p)
+	if whole {
+		d.validate(v, n, p, before)
 	}
 }
 
@@ -147,17 +157,13 @@ func (d *decoder) value(v reflect.Value, n *node, p path, f field) {
 func (d *decoder) special(v reflect.Value, n *node, p path, f field) bool {
 	switch out := v.Addr().Interface().(type) {
 	case *Duration:
-		dur, err := durationOf(n, p, f.millis)
-		if err != nil {
-			d.adopt(err, n, p)
+		if dur, ok := d.duration(n, p, f); ok {
+			*out = dur
 		}
-		*out = dur
 	case *time.Duration:
-		dur, err := durationOf(n, p, f.millis)
-		if err != nil {
-			d.adopt(err, n, p)
+		if dur, ok := d.duration(n, p, f); ok {
+			*out = dur.Std()
 		}
-		*out = dur.Std()
 	case *Secret:
 		s, want := asString(n, f.allowEmpty)
 		if want != "" {
@@ -165,6 +171,9 @@ func (d *decoder) special(v reflect.Value, n *node, p path, f field) bool {
 			return true
 		}
 		*out = Secret{v: s, file: n.file}
+		if d.c.tree.fixed {
+			out.file = nil
+		}
 		d.c.tree.texts.note(p)
 	case Unmarshaler:
 		err := out.UnmarshalConfig(&Config{tree: d.c.tree, at: p, root: n})
@@ -190,6 +199,15 @@ func (d *decoder) special(v reflect.Value, n *node, p path, f field) bool {
 	return true
 }
 
+func (d *decoder) duration(n *node, p path, f field) (Duration, bool) {
+	dur, err := durationOf(n, p, f.millis)
+	if err != nil {
+		d.adopt(err, n, p)
+	}
+	return dur, err == nil
+}
+
+// kind leaves v as it is where n does not fit.
 func (d *decoder) kind(v reflect.Value, n *node, p path, f field) {
 	want := ""
 	switch v.Kind() {
@@ -207,19 +225,27 @@ func (d *decoder) kind(v reflect.Value, n *node, p path, f field) {
 	case reflect.Bool:
 		var b bool
 		b, want = asBool(n)
-		v.SetBool(b)
+		if want == "" {
+			v.SetBool(b)
+		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var i int64
 		i, want = asInt(n, v.Type().Bits())
-		v.SetInt(i)
+		if want == "" {
+			v.SetInt(i)
+		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		var u uint64
 		u, want = asUint(n, v.Type().Bits())
-		v.SetUint(u)
+		if want == "" {
+			v.SetUint(u)
+		}
 	case reflect.Float32, reflect.Float64:
 		var x float64
 		x, want = asFloat(n)
-		v.SetFloat(x)
+		if want == "" {
+			v.SetFloat(x)
+		}
 	case reflect.Struct:
 		want = d.object(v, n, p)
 	case reflect.Map:
@@ -296,9 +322,7 @@ func (d *decoder) absentSection(v reflect.Value, n *node, p path, hint string) {
 			d.missing(n, nil, f.name, p)
 		}
 	}
-	if len(d.errs) == 0 {
-		d.validate(v, n, p)
-	}
+	d.validate(v, n, p, 0)
 }
 
 // missing reports a required key, with the reason if it has become undefined. What
@@ -365,13 +389,19 @@ func (d *decoder) list(v reflect.Value, n *node, p path, f field) string {
 	return ""
 }
 
-func (d *decoder) validate(v reflect.Value, n *node, p path) {
+// validate asks v, also where a part of it could not be decoded: what a Validator finds
+// is left out only if it is about that part, or about the whole of v. The problems of v's
+// parts are those from before on.
+func (d *decoder) validate(v reflect.Value, n *node, p path, before int) {
 	val, ok := v.Addr().Interface().(Validator)
 	if !ok {
 		return
 	}
+	known := d.errs[before:len(d.errs):len(d.errs)]
 	for _, problem := range Problems(val.Validate()) {
-		d.adopt(problem, n, p)
+		if d.adopt(problem, n, p); coveredBy(known, d.errs[len(d.errs)-1]) {
+			d.errs = d.errs[:len(d.errs)-1]
+		}
 	}
 }
 

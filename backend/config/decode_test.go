@@ -235,7 +235,8 @@ catalog.providers.github.staging.schedule.scope: expected one of global, local, 
 catalog.providers.github.dev.schedule.frequency.cron: cron expression "61 * * * *": end of range (61) above maximum (59): 61 (app-config.yaml:18:29)
 catalog.providers.github.dev.schedule.timeout.minutes: duration is negative (app-config.yaml:19:30)
 catalog.providers.github.dev.schedule.initialDelay: expected a duration with a unit, got 10: write it as 15m, 2 hours, PT15M or {minutes: 15} (app-config.yaml:20:25)
-catalog.providers.github.late.schedule.frequency.trigger: expected "manual", got "auto" (app-config.yaml:21:66)`
+catalog.providers.github.late.schedule.frequency.trigger: expected "manual", got "auto" (app-config.yaml:21:66)
+catalog.providers.github.late.schedule.timeout: must be longer than zero (app-config.yaml:21:82)`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

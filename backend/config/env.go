@@ -48,7 +48,9 @@ func readEnv(environ []string) (*node, []error) {
 		case err != nil:
 			leaf = &node{kind: text, value: value, pos: pos}
 		case leaf.kind == null:
-			errs = append(errs, errAt(p, pos, "value is null, which a variable cannot set"))
+			e := errAt(p, pos, "value is null, which a variable cannot set")
+			e.fix = "give " + name + " a value, or take it out of the environment"
+			errs = append(errs, e)
 			continue
 		}
 		markExternal(leaf)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A KeyError is a problem with one key. Its text never contains the value of a key
@@ -48,6 +49,14 @@ func At(path string, err error) error {
 	return &KeyError{Path: path, Err: err}
 }
 
+// AtWithFix is At for an error that also says what to do, see [KeyError.Fix].
+func AtWithFix(path string, err error, fix string) error {
+	if err == nil {
+		return nil
+	}
+	return &KeyError{Path: path, Err: err, fix: fix}
+}
+
 // errAt makes a KeyError for a place in a tree.
 func errAt(p path, pos position, format string, args ...any) *KeyError {
 	return &KeyError{Path: p.String(), Pos: pos.String(), Err: fmt.Errorf(format, args...)}
@@ -71,4 +80,31 @@ func Problems(err error) []error {
 		out = append(out, Problems(e)...)
 	}
 	return out
+}
+
+// Covered reports whether err is about a key that known has a problem with already, or
+// about a value around or inside of such a key. Errors that are no *[KeyError] are about
+// everything.
+func Covered(err error, known ...error) bool {
+	if len(known) == 0 {
+		return false
+	}
+	return coveredBy(known, err)
+}
+
+func coveredBy(known []error, err error) bool {
+	at := pathOf(err)
+	return slices.ContainsFunc(known, func(k error) bool {
+		one, other := at, pathOf(k)
+		short := min(len(one), len(other))
+		return slices.Equal(one[:short], other[:short])
+	})
+}
+
+func pathOf(err error) path {
+	if ke, ok := err.(*KeyError); ok {
+		p, _ := parsePath(ke.Path)
+		return p
+	}
+	return nil
 }

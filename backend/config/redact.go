@@ -19,7 +19,8 @@ const (
 	minLine = 20
 )
 
-// A Redactor replaces secrets in text by ***. It is safe for concurrent use, and a
+// A Redactor replaces secrets in text by ***, those it was given, and credentials in the
+// query of any address. It is safe for concurrent use, and a
 // nil Redactor leaves text alone. Secrets are only ever added: a password that was
 // rotated is still not for logs. Secrets of fewer than 5 bytes are not replaced.
 type Redactor struct {
@@ -56,17 +57,16 @@ func (r *Redactor) Add(secrets ...string) int {
 	return added
 }
 
-// Redact returns s with every secret replaced by ***. It allocates only if there is
-// one.
+// Redact returns s with every secret replaced by ***, and the credentials in addresses,
+// see [MaskQuery]. It allocates only if there is one.
 func (r *Redactor) Redact(s string) string {
 	if r == nil {
 		return s
 	}
-	m := r.matcher.Load()
-	if m == nil {
-		return s
+	if m := r.matcher.Load(); m != nil {
+		s = m.replace(s)
 	}
-	return m.replace(s)
+	return MaskQuery(s)
 }
 
 // Writer returns a writer that redacts what is written to it. A secret that is split
@@ -81,10 +81,11 @@ type redactingWriter struct {
 
 func (w redactingWriter) Write(b []byte) (int, error) {
 	m := w.r.matcher.Load()
-	if m == nil || !m.matches(b) {
+	known := m != nil && m.matches(b)
+	if !known && (bytes.IndexByte(b, '?') < 0 || !credentialQuery.Match(b)) {
 		return w.w.Write(b)
 	}
-	if _, err := io.WriteString(w.w, m.replace(string(b))); err != nil {
+	if _, err := io.WriteString(w.w, w.r.Redact(string(b))); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -9,7 +9,7 @@ import (
 // Secrets returns the values that logs and error reports must not show, sorted and
 // without duplicates: those of keys that are secrets by name (contract/backend.md
 // section 4), that were decoded into a [Secret] so far, or that a schema calls
-// secret; and the passwords in addresses, wherever they stand.
+// secret; and the passwords and credentials in addresses, wherever they stand.
 func (c *Config) Secrets(schemas ...Schema) []string {
 	var out []string
 	add := func(leaf *node) {
@@ -23,6 +23,9 @@ func (c *Config) Secrets(schemas ...Schema) []string {
 		}
 		if s, ok := leaf.value.(string); ok {
 			out = append(out, passwordsIn(s)...)
+			if isURL(s) {
+				out = append(out, credentialsOf(s)...)
+			}
 		}
 	})
 	for _, p := range c.tree.texts.noted() {

@@ -25,8 +25,8 @@ const (
 
 // A Watcher follows the sources of a Config: its files, every file that $file and
 // $include pulled in, and its web addresses. When they change, it loads the whole
-// tree again. A tree with a problem is refused and reported, and the one before it
-// stays in force. Secrets that came from a $file follow it without further ado;
+// tree again. A tree with a problem, or that a [Watcher.Check] refuses, is reported,
+// and the one before it stays in force whole. Secrets that came from a $file follow it without further ado;
 // see [Live] for sections that do.
 //
 // Environment variables are those of the start, as a process keeps them. All methods
@@ -37,6 +37,7 @@ type Watcher struct {
 
 	reload      sync.Mutex // one load at a time
 	mu          sync.Mutex // of what follows
+	checks      []func(*Config) error
 	subscribers []*subscriber
 	watched     map[string]struct{}
 }
@@ -57,6 +58,15 @@ func NewWatcher(cfg *Config, log *slog.Logger) *Watcher {
 
 // Config returns the configuration in force.
 func (w *Watcher) Config() *Config { return w.current.Load() }
+
+// Check makes every new version of the configuration pass check before it is put in
+// force. Secrets that are decoded from the Config that check gets have their new values,
+// and do not follow their files; the Config must not be kept.
+func (w *Watcher) Check(check func(*Config) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.checks = append(w.checks, check)
+}
 
 // Subscribe calls changed with every new Config, one call at a time and in the order
 // in which subscribers were added, until cancel is called.
@@ -95,8 +105,25 @@ func (w *Watcher) Reload(ctx context.Context) (changed bool, err error) {
 	if next.tree.root.equal(old.tree.root) {
 		return false, nil
 	}
+	if err := w.passes(next); err != nil {
+		return false, err
+	}
 	w.put(next)
 	return true, nil
+}
+
+// passes asks the checks.
+func (w *Watcher) passes(next *Config) error {
+	w.mu.Lock()
+	checks := w.checks
+	w.mu.Unlock()
+	trial := *next.tree
+	trial.texts, trial.fixed = &fileValues{}, true
+	var errs []error
+	for _, check := range checks {
+		errs = append(errs, check(&Config{tree: &trial, root: trial.root}))
+	}
+	return errors.Join(errs...)
 }
 
 // emptied refuses a $file that has lost its content, as a file that is being written

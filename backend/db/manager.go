@@ -76,9 +76,7 @@ func New(cfg Config, opts ...Option) (*Manager, error) {
 	for _, err := range config.Problems(cfg.Validate()) {
 		errs = append(errs, under(rootKey, err))
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
+	known := errs[:len(errs):len(errs)]
 	// The settings that all plugins share, and those of each that has its own.
 	ids := []string{""}
 	for id := range cfg.Plugin {
@@ -88,13 +86,16 @@ func New(cfg Config, opts ...Option) (*Manager, error) {
 	seen := map[string]bool{}
 	for _, id := range ids {
 		for _, err := range config.Problems(m.newPlugin(id).err) {
-			if text := err.Error(); !seen[text] {
+			if text := err.Error(); !seen[text] && !config.Covered(err, known...) {
 				seen[text] = true
 				errs = append(errs, err)
 			}
 		}
 	}
-	return m, errors.Join(errs...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return m, nil
 }
 
 // under puts err, which is relative to key, below key.

@@ -15,8 +15,8 @@ import (
 
 // Config is what is read here of backend.cache.
 type Config struct {
-	Store      string     `config:"store"`
-	Connection Connection `config:"connection"`
+	Store      string     `config:"store" doc:"memory, redis or valkey"`
+	Connection Connection `config:"connection" doc:"URL of the server, or {url}; rediss:// for TLS"`
 	Redis      struct {
 		Client  Client  `config:"client"`
 		Cluster Cluster `config:"cluster"`
@@ -25,6 +25,13 @@ type Config struct {
 		Client  ValkeyClient `config:"client"`
 		Cluster Cluster      `config:"cluster"`
 	} `config:"valkey"`
+}
+
+// defaults are the values of keys that are absent.
+func defaults() Config {
+	var c Config
+	c.Redis.Client = Client{KeyPrefixSeparator: ":", UseUnlink: true}
+	return c
 }
 
 // Client is backend.cache.redis.client.
@@ -43,8 +50,8 @@ type ValkeyClient struct {
 type Cluster struct {
 	RootNodes []Node `config:"rootNodes" doc:"some nodes of the cluster, which know the others"`
 	Defaults  struct {
-		Username string        `config:"username"`
-		Password config.Secret `config:"password"`
+		Username string        `config:"username" doc:"user name"`
+		Password config.Secret `config:"password" doc:"password"`
 	} `config:"defaults" doc:"what holds for nodes whose URL does not say it"`
 	UseReplicas            bool `config:"useReplicas" doc:"read from replicas too"`
 	MaxCommandRedirections int  `config:"maxCommandRedirections" doc:"how often a command may be sent on to another node"`
@@ -52,11 +59,18 @@ type Cluster struct {
 
 // Node is one node of a cluster.
 type Node struct {
-	URL config.Secret `config:"url,required"`
+	URL config.Secret `config:"url,required" doc:"URL of the node"`
 }
 
 // Connection is the URL of a server; it may hold a password.
 type Connection struct{ URL config.Secret }
+
+// ConfigShapes implements config.Shaper.
+func (Connection) ConfigShapes() []any {
+	return []any{struct {
+		URL config.Secret `config:"url" doc:"URL of the server"`
+	}{}}
+}
 
 // UnmarshalConfig accepts text, and an object with the key url.
 func (c *Connection) UnmarshalConfig(cfg *config.Config) error {
@@ -75,8 +89,7 @@ func (c *Connection) UnmarshalConfig(cfg *config.Config) error {
 
 // openCache opens the store that backend.cache describes. Nothing connects yet.
 func openCache(cfg *config.Config, _ *slog.Logger) (backend.CacheStore, error) {
-	var c Config
-	c.Redis.Client = Client{KeyPrefixSeparator: ":", UseUnlink: true}
+	c := defaults()
 	if err := cfg.Decode("", &c); err != nil {
 		return nil, err
 	}
@@ -85,13 +98,19 @@ func openCache(cfg *config.Config, _ *slog.Logger) (backend.CacheStore, error) {
 	if s.prefix = c.Redis.Client.Namespace; s.prefix != "" {
 		s.prefix += s.separator
 	}
+	clusterKey := "backend.cache.redis.cluster"
 	if c.Store == "valkey" {
+		clusterKey = "backend.cache.valkey.cluster"
 		s.prefix, s.separator, s.unlink, cluster = c.Valkey.Client.KeyPrefix, ":", true, c.Valkey.Cluster
 	}
 	var err error
-	s.client, err = connect(c.Connection.URL, cluster)
+	if len(cluster.RootNodes) > 0 {
+		s.client, err = connectCluster(cluster, clusterKey)
+	} else if s.client, err = connect(c.Connection.URL); err != nil {
+		err = config.At("backend.cache.connection", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("backend.cache: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -110,19 +129,22 @@ type noLog struct{}
 func (noLog) Printf(context.Context, string, ...any) {}
 
 // connect returns a client, which connects when it is used.
-func connect(url config.Secret, cluster Cluster) (redis.UniversalClient, error) {
+func connect(url config.Secret) (redis.UniversalClient, error) {
 	silence()
-	if len(cluster.RootNodes) == 0 {
-		if url.IsZero() {
-			return nil, errors.New("connection: required key is missing")
-		}
-		o, err := parse(url)
-		if err != nil {
-			return nil, fmt.Errorf("connection: %w", err)
-		}
-		o.MaxRetries, o.DialerRetries = retries, retries
-		return redis.NewClient(o), nil
+	if url.IsZero() {
+		return nil, errors.New("required key is missing")
 	}
+	o, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	o.MaxRetries, o.DialerRetries = retries, retries
+	return redis.NewClient(o), nil
+}
+
+// connectCluster is connect for a cluster, which is configured at key.
+func connectCluster(cluster Cluster, key string) (redis.UniversalClient, error) {
+	silence()
 	out := &redis.ClusterOptions{
 		Username: cluster.Defaults.Username, Password: cluster.Defaults.Password.Reveal(),
 		ReadOnly: cluster.UseReplicas, MaxRedirects: cluster.MaxCommandRedirections,
@@ -131,7 +153,7 @@ func connect(url config.Secret, cluster Cluster) (redis.UniversalClient, error) 
 	for i, n := range cluster.RootNodes {
 		o, err := parse(n.URL)
 		if err != nil {
-			return nil, fmt.Errorf("cluster.rootNodes[%d].url: %w", i, err)
+			return nil, config.At(fmt.Sprintf("%s.rootNodes[%d].url", key, i), err)
 		}
 		out.Addrs = append(out.Addrs, o.Addr)
 		if o.Username != "" || o.Password != "" {

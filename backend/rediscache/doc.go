@@ -20,6 +20,7 @@ import (
 // Module adds the stores redis and valkey, and the rate limit store redis.
 func Module() backend.Feature {
 	return backend.NewService(
+		backend.Section("backend.cache", defaults()),
 		backend.CacheStoreOption(openCache, "redis", "valkey"),
 		backend.RateStoreOption("redis", openRates),
 	)

@@ -63,7 +63,7 @@ type Rates struct {
 }
 
 func openRates(connection config.Secret) (backend.RateStore, error) {
-	client, err := connect(connection, Cluster{})
+	client, err := connect(connection)
 	if err != nil {
 		return nil, err
 	}

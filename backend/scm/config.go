@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -178,21 +179,11 @@ type ReadingConfig struct {
 	Allow []AllowEntry `config:"allow"`
 }
 
-// ReadConfig decodes integrations and backend.reading.
+// ReadConfig decodes integrations and backend.reading. Its error joins all that is wrong.
 func ReadConfig(c *config.Config) (Config, ReadingConfig, error) {
 	var cfg Config
-	if c.Has("integrations") {
-		if err := c.Decode("integrations", &cfg); err != nil {
-			return cfg, ReadingConfig{}, err
-		}
-	}
 	var reading ReadingConfig
-	if c.Has("backend.reading") {
-		if err := c.Decode("backend.reading", &reading); err != nil {
-			return cfg, reading, err
-		}
-	}
-	return cfg, reading, nil
+	return cfg, reading, errors.Join(c.Decode("integrations", &cfg), c.Decode("backend.reading", &reading))
 }
 
 // Validate fills in what a host's name implies and refuses a custom host whose
@@ -203,16 +194,16 @@ func (c *GitHubConfig) Validate() error {
 		c.APIBaseURL = stringOr(c.APIBaseURL, "https://api.github.com")
 		c.RawBaseURL = stringOr(c.RawBaseURL, "https://raw.githubusercontent.com")
 	}
-	if err := checkAddresses(c.Host, &c.APIBaseURL, &c.RawBaseURL); err != nil {
-		return err
+	var missing error
+	host := checkHost(c.Host)
+	switch {
+	case host != nil:
+	case c.APIBaseURL == "" && c.RawBaseURL == "":
+		missing = fmt.Errorf("host %s is not github.com, so it needs apiBaseUrl or rawBaseUrl: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
+	case c.APIBaseURL == "" && (len(c.Apps) > 0 || c.Token.Reveal() != ""):
+		missing = fmt.Errorf("host %s has credentials but no apiBaseUrl, where they would be used: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
 	}
-	if c.APIBaseURL == "" && c.RawBaseURL == "" {
-		return fmt.Errorf("host %s is not github.com, so it needs apiBaseUrl or rawBaseUrl: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
-	}
-	if c.APIBaseURL == "" && (len(c.Apps) > 0 || c.Token.Reveal() != "") {
-		return fmt.Errorf("host %s has credentials but no apiBaseUrl, where they would be used: set apiBaseUrl: https://%s/api/v3", c.Host, c.Host)
-	}
-	return nil
+	return errors.Join(host, config.At("apiBaseUrl", missing), checkBase("apiBaseUrl", &c.APIBaseURL), checkBase("rawBaseUrl", &c.RawBaseURL))
 }
 
 // Validate fills in the addresses that GitLab derives from its host.
@@ -220,55 +211,53 @@ func (c *GitLabConfig) Validate() error {
 	c.Host = hostOr(c.Host, "gitlab.com")
 	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
 	c.APIBaseURL = stringOr(c.APIBaseURL, strings.TrimRight(c.BaseURL, "/")+"/api/v4")
+	var errs []error
 	if c.Retry.MaxRetries < 0 || c.Retry.MaxRetries > 10 {
-		return fmt.Errorf("retry.maxRetries is %d, expected 0 to 10", c.Retry.MaxRetries)
+		errs = append(errs, config.At("retry.maxRetries", fmt.Errorf("is %d, expected 0 to 10", c.Retry.MaxRetries)))
 	}
 	if c.Retry.MaxAPIRequestsPerMinute < 0 {
-		return fmt.Errorf("retry.maxApiRequestsPerMinute is %d, expected a positive number", c.Retry.MaxAPIRequestsPerMinute)
+		errs = append(errs, config.At("retry.maxApiRequestsPerMinute", fmt.Errorf("is %d, expected a positive number", c.Retry.MaxAPIRequestsPerMinute)))
 	}
-	return checkAddresses(c.Host, &c.APIBaseURL, &c.BaseURL)
+	return errors.Join(append(errs, checkHost(c.Host), checkBase("apiBaseUrl", &c.APIBaseURL), checkBase("baseUrl", &c.BaseURL))...)
 }
 
 // Validate refuses half a credential.
 func (c *BitbucketCloudConfig) Validate() error {
-	if (c.ClientID == "") != (c.ClientSecret.Reveal() == "") {
-		return fmt.Errorf("clientId and clientSecret belong together")
-	}
+	var errs []error
 	if c.AppPassword.Reveal() != "" && c.Username == "" {
-		return fmt.Errorf("appPassword needs username")
+		errs = append(errs, config.At("username", errors.New("appPassword needs it")))
 	}
-	return nil
+	return errors.Join(append(errs, together("clientId", c.ClientID == "", "clientSecret", c.ClientSecret.Reveal() == ""))...)
 }
 
 // Validate fills in the address of the API.
 func (c *BitbucketServerConfig) Validate() error {
 	c.Host = hostOr(c.Host, "")
 	c.APIBaseURL = stringOr(c.APIBaseURL, "https://"+c.Host+"/rest/api/1.0")
-	return checkAddresses(c.Host, &c.APIBaseURL)
+	return errors.Join(checkHost(c.Host), checkBase("apiBaseUrl", &c.APIBaseURL))
 }
 
 // Validate checks that each credential has one complete form.
 func (c *AzureConfig) Validate() error {
 	c.Host = hostOr(c.Host, "dev.azure.com")
+	errs := []error{checkHost(c.Host)}
 	for i, cred := range c.Credentials {
+		at := fmt.Sprintf("credentials[%d]", i)
+		secret := cred.ClientSecret.Reveal() != ""
 		forms := 0
-		if cred.PersonalAccessToken.Reveal() != "" {
-			forms++
-		}
-		if cred.ClientSecret.Reveal() != "" {
-			if cred.ClientID == "" || cred.TenantID == "" {
-				return fmt.Errorf("credentials[%d]: a service principal needs clientId, clientSecret and tenantId", i)
+		for _, given := range []bool{cred.PersonalAccessToken.Reveal() != "", secret, cred.ManagedIdentityClientID != ""} {
+			if given {
+				forms++
 			}
-			forms++
 		}
-		if cred.ManagedIdentityClientID != "" {
-			forms++
-		}
-		if forms != 1 {
-			return fmt.Errorf("credentials[%d]: expected exactly one of personalAccessToken, clientSecret (with clientId and tenantId), managedIdentityClientId", i)
+		switch {
+		case secret && (cred.ClientID == "" || cred.TenantID == ""):
+			errs = append(errs, config.At(at, errors.New("a service principal needs clientId, clientSecret and tenantId")))
+		case forms != 1:
+			errs = append(errs, config.At(at, errors.New("expected exactly one of personalAccessToken, clientSecret (with clientId and tenantId), managedIdentityClientId")))
 		}
 	}
-	return checkAddresses(c.Host)
+	return errors.Join(errs...)
 }
 
 // Validate fills in the addresses that follow from the host.
@@ -277,45 +266,48 @@ func (c *GerritConfig) Validate() error {
 	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
 	c.GitilesBaseURL = stringOr(c.GitilesBaseURL, "https://"+c.Host)
 	c.CloneURL = stringOr(c.CloneURL, c.BaseURL)
-	return checkAddresses(c.Host, &c.BaseURL, &c.GitilesBaseURL, &c.CloneURL)
+	return errors.Join(checkHost(c.Host), checkBase("baseUrl", &c.BaseURL), checkBase("gitilesBaseUrl", &c.GitilesBaseURL), checkBase("cloneUrl", &c.CloneURL))
 }
 
 // Validate fills in the base URL.
 func (c *GiteaConfig) Validate() error {
 	c.Host = hostOr(c.Host, "")
 	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
-	return checkAddresses(c.Host, &c.BaseURL)
+	return errors.Join(checkHost(c.Host), checkBase("baseUrl", &c.BaseURL))
 }
 
 // Validate fills in the public host.
 func (c *HarnessConfig) Validate() error {
 	c.Host = hostOr(c.Host, "app.harness.io")
-	return checkAddresses(c.Host)
+	return checkHost(c.Host)
 }
 
 // Validate fills in the public endpoint and refuses half a key.
 func (c *AWSS3Config) Validate() error {
 	c.Endpoint = stringOr(c.Endpoint, "https://amazonaws.com")
-	if (c.AccessKeyID == "") != (c.SecretAccessKey.Reveal() == "") {
-		return fmt.Errorf("accessKeyId and secretAccessKey belong together")
-	}
-	return checkAddresses("amazonaws.com", &c.Endpoint)
+	return errors.Join(together("accessKeyId", c.AccessKeyID == "", "secretAccessKey", c.SecretAccessKey.Reveal() == ""), checkBase("endpoint", &c.Endpoint))
 }
 
 // Validate refuses half a key.
 func (c *AWSCodeCommitConfig) Validate() error {
-	if (c.AccessKeyID == "") != (c.SecretAccessKey.Reveal() == "") {
-		return fmt.Errorf("accessKeyId and secretAccessKey belong together")
-	}
-	return nil
+	return together("accessKeyId", c.AccessKeyID == "", "secretAccessKey", c.SecretAccessKey.Reveal() == "")
 }
 
 // Validate refuses a private key without the account it belongs to.
 func (c *GoogleGCSConfig) Validate() error {
-	if (c.ClientEmail == "") != (c.PrivateKey.Reveal() == "") {
-		return fmt.Errorf("clientEmail and privateKey belong together")
+	return together("clientEmail", c.ClientEmail == "", "privateKey", c.PrivateKey.Reveal() == "")
+}
+
+// together refuses one of two keys without the other.
+func together(a string, noA bool, b string, noB bool) error {
+	missing, present := a, b
+	switch {
+	case noA == noB:
+		return nil
+	case noB:
+		missing, present = b, a
 	}
-	return nil
+	return config.At(missing, fmt.Errorf("is missing: %s is set, and they belong together", present))
 }
 
 func stringOr(s, def string) string {
@@ -327,24 +319,27 @@ func stringOr(s, def string) string {
 
 func hostOr(host, def string) string { return strings.ToLower(stringOr(host, def)) }
 
-// checkAddresses refuses a host that is not one, and base URLs that are not
-// absolute; it cuts their trailing slashes.
-func checkAddresses(host string, bases ...*string) error {
+// checkHost refuses a host that is not one.
+func checkHost(host string) error {
 	if u, err := url.Parse("https://" + host); err != nil || u.Host != host || host == "" {
-		return fmt.Errorf("host %q is not a host name with an optional port", host)
+		return config.At("host", fmt.Errorf("%q is not a host name with an optional port", host))
 	}
-	for _, base := range bases {
-		if *base == "" {
-			continue
-		}
-		u, err := parseAbsolute(*base)
-		if err != nil {
-			return err
-		}
-		if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("base URL of host %s has user information, a query or a fragment", host)
-		}
-		*base = strings.TrimRight(*base, "/")
+	return nil
+}
+
+// checkBase refuses a base URL that is not absolute, or has more than a path, and takes
+// the slash off its end. An empty one is none.
+func checkBase(key string, base *string) error {
+	if *base == "" {
+		return nil
 	}
+	u, err := parseAbsolute(*base)
+	if err != nil {
+		return config.At(key, err)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return config.At(key, errors.New("has user information, a query or a fragment"))
+	}
+	*base = strings.TrimRight(*base, "/")
 	return nil
 }

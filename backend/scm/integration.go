@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // A Kind names a sort of host, by the key of its list below integrations.
@@ -171,6 +172,18 @@ type builder struct {
 	problems []error
 }
 
+// add puts the problems of the section at path below it.
+func (b *builder) add(path string, err error) {
+	for _, problem := range config.Problems(err) {
+		if ke, ok := problem.(*config.KeyError); ok && ke.Path != "" {
+			problem = config.At(path+"."+ke.Path, ke.Err)
+		} else {
+			problem = config.At(path, problem)
+		}
+		b.problems = append(b.problems, problem)
+	}
+}
+
 // addAll adds one integration per entry, and the one of defaultHost unless an
 // entry already has that host.
 func addAll[C any](b *builder, kind Kind, entries []C, def C, defaultHost string, build func(*C) (string, forms)) {
@@ -179,7 +192,11 @@ func addAll[C any](b *builder, kind Kind, entries []C, def C, defaultHost string
 		c := entries[n] // a copy: defaults are not written into the caller's value
 		if v, ok := any(&c).(interface{ Validate() error }); ok {
 			if err := v.Validate(); err != nil {
-				b.problems = append(b.problems, fmt.Errorf("integrations.%s[%d]: %w", kind, n, err))
+				path := fmt.Sprintf("integrations.%s[%d]", kind, n)
+				if kind == KindGoogleGCS { // which is no list
+					path = "integrations.googleGcs"
+				}
+				b.add(path, err)
 				continue
 			}
 		}
@@ -192,7 +209,7 @@ func addAll[C any](b *builder, kind Kind, entries []C, def C, defaultHost string
 	}
 	if v, ok := any(&def).(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			b.problems = append(b.problems, fmt.Errorf("integrations.%s: %w", kind, err))
+			b.add(fmt.Sprintf("integrations.%s", kind), err)
 			return
 		}
 	}
@@ -202,7 +219,7 @@ func addAll[C any](b *builder, kind Kind, entries []C, def C, defaultHost string
 
 func (b *builder) addBitbucketCloud(entries []BitbucketCloudConfig) {
 	if len(entries) > 1 {
-		b.problems = append(b.problems, fmt.Errorf("integrations.bitbucketCloud: expected at most one entry, found %d: there is one bitbucket.org", len(entries)))
+		b.add("integrations.bitbucketCloud", fmt.Errorf("expected at most one entry, found %d: there is one bitbucket.org", len(entries)))
 		return
 	}
 	addAll(b, KindBitbucketCloud, entries, BitbucketCloudConfig{}, "bitbucket.org", newBitbucketCloudForms)

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -16,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 	"github.com/callboard-dev/callboard/internal/wiretest"
@@ -172,72 +169,6 @@ func TestRecordings(t *testing.T) {
 
 // notYet are the routes of plugins that are here and that a later change brings.
 var notYet = []string{"GET /api/events/openapi.json"}
-
-// TestReplicasBootTogether holds that three processes that start at once on an empty
-// PostgreSQL agree on one set of migrations, with few connections, and that one of them
-// that is killed on the way does not keep the others.
-func TestReplicasBootTogether(t *testing.T) {
-	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
-		for _, kill := range []bool{false, true} {
-			t.Run(fmt.Sprintf("one is killed: %v", kill), func(t *testing.T) {
-				url := s.Database(t)
-				most := watchConnections(t, url)
-				var all []*process
-				for range 3 {
-					all = append(all, launch(t, write(t, "app-config.yaml", "backend: {baseUrl: 'http://localhost:7007', listen: '127.0.0.1:0'}\n"), write(t, "database.yaml", postgres(url))))
-				}
-				if kill {
-					for !strings.Contains(all[0].text(), "configuration read") {
-						time.Sleep(time.Millisecond)
-					}
-					_ = all[0].cmd.Process.Kill()
-					all = all[1:]
-				}
-				for _, p := range all {
-					p.ready(t)
-				}
-				migrated := 0
-				for _, p := range all {
-					migrated += strings.Count(p.text(), `"plugin":"catalog","from":0`)
-				}
-				if !kill && migrated != 1 {
-					t.Errorf("%d processes migrated the catalog, want one", migrated)
-				}
-				if n := most(); n > 10*3 {
-					t.Errorf("%d connections at once for three processes, want at most 10 each", n)
-				}
-			})
-		}
-	})
-}
-
-// watchConnections counts the connections to the database of url until the returned
-// function is called, which says how many there were at the most.
-func watchConnections(t *testing.T, url string) func() int {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	most := make(chan int, 1)
-	go func() {
-		defer conn.Close(context.Background())
-		high := 0
-		for ctx.Err() == nil {
-			n := 0
-			err := conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&n)
-			if err != nil {
-				break
-			}
-			high = max(high, n)
-			time.Sleep(5 * time.Millisecond)
-		}
-		most <- high
-	}()
-	t.Cleanup(cancel)
-	return func() int { cancel(); return <-most }
-}
 
 // TestRestartKeepsEverything holds that a stop and a start lose nothing.
 func TestRestartKeepsEverything(t *testing.T) {

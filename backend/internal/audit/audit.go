@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/internal/logging"
-	"github.com/callboard-dev/callboard/backend/internal/rootserver"
 	"github.com/callboard-dev/callboard/backend/principal"
 )
 
@@ -132,7 +132,7 @@ func (b *Begun) write(status string, meta map[string]any, err error) {
 		attrs = append(attrs, slog.Any("meta", masked(meta)))
 	}
 	if r := b.e.Request; r != nil {
-		attrs = append(attrs, slog.Any("request", map[string]string{"method": r.Method, "url": rootserver.MaskQuery(original(r))}))
+		attrs = append(attrs, slog.Any("request", map[string]string{"method": r.Method, "url": config.MaskQuery(original(r))}))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))

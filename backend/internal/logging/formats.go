@@ -12,8 +12,12 @@ import (
 )
 
 // JSON writes one object per line: timestamp, level, message, service, and the fields.
+// Durations are texts such as "1.5s".
 func JSON(w io.Writer) slog.Handler {
 	h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			return slog.String(a.Key, a.Value.Duration().String()) // a bare number would have no unit
+		}
 		if len(groups) > 0 {
 			return a
 		}

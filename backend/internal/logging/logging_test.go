@@ -114,3 +114,22 @@ func TestPretty(t *testing.T) {
 		t.Errorf("no colour: %q", out.String())
 	}
 }
+
+// TestRedact holds that a handler of the program's own gets no secret in any form.
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	hide := func(s string) string { return strings.ReplaceAll(s, "s3cret", "***") }
+	log := slog.New(logging.Redact(slog.NewTextHandler(&out, nil), hide)).With("with", "s3cret").WithGroup("g")
+	log.Info("the s3cret", "text", "a s3cret", "n", 1, "error", errors.New("no s3cret"), "struct", struct{ K string }{"s3cret"},
+		slog.Group("inner", "k", "s3cret"), "plain", errors.New("fine"))
+	got := out.String()
+	if strings.Contains(got, "s3cret") {
+		t.Errorf("got %s", got)
+	}
+	for _, want := range []string{"the ***", "with=***", `g.text="a ***"`, "g.n=1", `g.error="no ***"`, "g.struct={K:***}", "g.inner.k=***", "g.plain=fine"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+}

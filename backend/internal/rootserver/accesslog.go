@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // logRequest writes the line that follows every answer (contract/backend.md section 5).
@@ -23,9 +25,9 @@ func (s *Server) logRequest(r *http.Request, a *answer) {
 		length = strconv.FormatInt(a.written, 10)
 	}
 	date := s.now().UTC().Format("2006-01-02T15:04:05.000Z")
-	url := MaskQuery(r.RequestURI)
+	url := config.MaskQuery(r.RequestURI)
 	version := strings.TrimPrefix(r.Proto, "HTTP/")
-	referrer, agent := MaskQuery(r.Referer()), r.UserAgent()
+	referrer, agent := config.MaskQuery(r.Referer()), r.UserAgent()
 	var b strings.Builder
 	b.WriteString(`[` + date + `] "` + r.Method + ` ` + url + ` HTTP/` + version + `" `)
 	b.WriteString(strconv.Itoa(status) + ` ` + orDash(length) + ` "` + orDash(referrer) + `" "` + orDash(agent) + `"`)
@@ -48,31 +50,6 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// MaskQuery returns url without the values of query parameters that are credentials: sign-in
-// redirects carry a code, and some clients put tokens into URLs.
-func MaskQuery(url string) string {
-	path, query, ok := strings.Cut(url, "?")
-	if !ok {
-		return url
-	}
-	parts := strings.Split(query, "&")
-	masked := false
-	for i, part := range parts {
-		name, value, _ := strings.Cut(part, "=")
-		if value == "" {
-			continue
-		}
-		switch strings.ToLower(name) {
-		case "code", "token", "access_token", "id_token", "refresh_token", "client_secret", "password", "secret", "api_key", "apikey":
-			parts[i], masked = name+"=***", true
-		}
-	}
-	if !masked {
-		return url
-	}
-	return path + "?" + strings.Join(parts, "&")
 }
 
 // systemNow is the clock of servers that are given none.

@@ -366,8 +366,9 @@ func TestRateLimitStores(t *testing.T) {
 	t.Parallel()
 	cfg := decode(t, base+"  rateLimit: {store: {type: redis, connection: 'redis://x'}}\n", "backend", rootserver.Defaults())
 	_, err := rootserver.New(cfg, rootserver.Options{})
-	want := `backend.rateLimit.store.type is "redis", but no rate limit store of that type is part of this backend; use memory, or backend.Add(rediscache.Module())`
-	if err == nil || err.Error() != want {
+	want := `backend.rateLimit.store.type: is "redis", but no rate limit store of that type is part of this backend`
+	ke, ok := err.(*config.KeyError)
+	if !ok || ke.Error() != want || ke.Fix() != "use memory, or backend.Add(rediscache.Module())" {
 		t.Errorf("got %v", err)
 	}
 	for pass, want := range map[string]int{"true": 200, "false": 500} {

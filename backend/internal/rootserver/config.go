@@ -60,6 +60,17 @@ type ServerConfig struct {
 	MaxRequestsPerSocket int             `config:"maxRequestsPerSocket" doc:"requests on one connection before it is closed"`
 }
 
+// Validate refuses counts below zero.
+func (c *ServerConfig) Validate() error {
+	var errs []error
+	for key, n := range map[string]int{"maxHeadersCount": c.MaxHeadersCount, "maxRequestsPerSocket": c.MaxRequestsPerSocket} {
+		if n < 0 {
+			errs = append(errs, config.At(key, fmt.Errorf("is %d, want 0 for no limit, or more", n)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // ReferrerConfig is the Referrer-Policy header.
 type ReferrerConfig struct {
 	Policy List `config:"policy" doc:"policies, the last one that the browser knows counts"`

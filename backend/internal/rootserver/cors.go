@@ -30,15 +30,16 @@ func (c *CORS) SetDefaults() { c.OptionsSuccessStatus = http.StatusNoContent }
 
 // Validate implements config.Validator.
 func (c *CORS) Validate() error {
+	var errs []error
 	for i, o := range c.Origin {
 		if !doublestar.ValidatePattern(glob(strings.ToLower(o))) {
-			return config.At("origin["+strconv.Itoa(i)+"]", fmt.Errorf("%q is not a valid pattern", o))
+			errs = append(errs, config.At("origin["+strconv.Itoa(i)+"]", fmt.Errorf("%q is not a valid pattern", o)))
 		}
 	}
 	if c.OptionsSuccessStatus < 200 || c.OptionsSuccessStatus > 299 {
-		return config.At("optionsSuccessStatus", errors.New("expected a status between 200 and 299"))
+		errs = append(errs, config.At("optionsSuccessStatus", errors.New("expected a status between 200 and 299")))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // MaxAge is a number of seconds.

@@ -18,6 +18,14 @@ type Listen struct {
 	Port int    // 0: one that is free
 }
 
+// ConfigShapes implements config.Shaper.
+func (Listen) ConfigShapes() []any {
+	return []any{struct {
+		Host string `config:"host" doc:"address to listen on; every address of the machine if absent"`
+		Port int    `config:"port" doc:"port to listen on"`
+	}{}}
+}
+
 // UnmarshalConfig implements config.Unmarshaler.
 func (l *Listen) UnmarshalConfig(c *config.Config) error {
 	parsed, err := parseListen(c.Value(""))

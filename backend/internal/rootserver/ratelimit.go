@@ -48,18 +48,19 @@ func (l *LimitConfig) SetDefaults() {
 
 // Validate implements config.Validator.
 func (l *LimitConfig) Validate() error {
+	var errs []error
 	if l.IncomingRequestLimit < 1 {
-		return config.At("incomingRequestLimit", errors.New("must be at least 1"))
+		errs = append(errs, config.At("incomingRequestLimit", errors.New("must be at least 1")))
 	}
 	if l.Window <= 0 {
-		return config.At("window", errors.New("must be longer than zero"))
+		errs = append(errs, config.At("window", errors.New("must be longer than zero")))
 	}
 	for _, s := range l.IPAllowList {
 		if _, err := parseNet(s); err != nil {
-			return config.At("ipAllowList", err)
+			errs = append(errs, config.At("ipAllowList", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // UnmarshalConfig implements config.Unmarshaler.
@@ -72,9 +73,6 @@ func (l *RateLimit) UnmarshalConfig(c *config.Config) error {
 	case map[string]any:
 		type plain RateLimit
 		if err := c.Decode("", (*plain)(&out)); err != nil {
-			return err
-		}
-		if err := out.LimitConfig.Validate(); err != nil {
 			return err
 		}
 	default:
@@ -107,7 +105,8 @@ func openRateStore(cfg RateStoreConfig, factories map[string]RateStoreFactory, n
 		if cfg.Type == "redis" {
 			fix += ", or backend.Add(rediscache.Module())"
 		}
-		return nil, fmt.Errorf("backend.rateLimit.store.type is %q, but no rate limit store of that type is part of this backend; %s", cfg.Type, fix)
+		what := fmt.Errorf("is %q, but no rate limit store of that type is part of this backend", cfg.Type)
+		return nil, config.AtWithFix("backend.rateLimit.store.type", what, fix)
 	}
 	return open(cfg)
 }

@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
 
@@ -128,7 +129,8 @@ func (s *Server) Start(ctx context.Context) error {
 		if errors.As(err, &cause) {
 			err = cause.Err
 		}
-		return fmt.Errorf("backend.listen: listen on %s: %w", s.cfg.Listen, err)
+		return config.AtWithFix("backend.listen", fmt.Errorf("listen on %s: %w", s.cfg.Listen, err),
+			"stop what listens there, or set backend.listen to another address; APP_CONFIG_backend_listen=8080 does so for one run")
 	}
 	s.listener = l
 	if d := time.Duration(s.cfg.Server.Timeout); d > 0 {

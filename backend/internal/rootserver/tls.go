@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -26,6 +25,25 @@ type HTTPS struct {
 	Cert, Key config.Secret
 }
 
+type httpsKeys struct {
+	Certificate struct {
+		Cert config.Secret `config:"cert,required" doc:"PEM text of the certificate, and of those that signed it"`
+		Key  config.Secret `config:"key,required" doc:"PEM text of the private key"`
+	} `config:"certificate"`
+}
+
+// ConfigShapes implements config.Shaper.
+func (HTTPS) ConfigShapes() []any { return []any{httpsKeys{}} }
+
+// Check reports a certificate that cannot be used.
+func (h HTTPS) Check() error {
+	if h.Cert.IsZero() && h.Key.IsZero() {
+		return nil
+	}
+	_, err := (&certificates{https: h}).get(nil)
+	return err
+}
+
 // UnmarshalConfig implements config.Unmarshaler.
 func (h *HTTPS) UnmarshalConfig(c *config.Config) error {
 	switch v := c.Value("").(type) {
@@ -33,12 +51,7 @@ func (h *HTTPS) UnmarshalConfig(c *config.Config) error {
 		*h = HTTPS{Enabled: v}
 		return nil
 	case map[string]any:
-		var sub struct {
-			Certificate struct {
-				Cert config.Secret `config:"cert,required"`
-				Key  config.Secret `config:"key,required"`
-			} `config:"certificate"`
-		}
+		var sub httpsKeys
 		if _, ok := v["certificate"]; !ok {
 			*h = HTTPS{Enabled: true}
 			return nil
@@ -87,7 +100,8 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if c.current != nil {
 			return c.current, nil
 		}
-		return nil, fmt.Errorf("backend.https.certificate: %w", err)
+		return nil, config.AtWithFix("backend.https.certificate", err,
+			"give cert a PEM text with the certificate and those that signed it, and key the private key of the first, as in {cert: {$file: tls.crt}, key: {$file: tls.key}}")
 	}
 	c.cert, c.key, c.current = cert, key, &pair
 	return c.current, nil

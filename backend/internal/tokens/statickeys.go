@@ -115,7 +115,8 @@ func NewFileKeys(cfg StaticKeys) *FileKeys {
 	return &FileKeys{load: sync.OnceValues(cfg.read)}
 }
 
-// Load reads the files, once; its error names the one that cannot be used.
+// Load reads the files, once. Its error joins one for each that cannot be used, with its
+// key below StaticKeys.
 func (f *FileKeys) Load() error { _, err := f.load(); return err }
 
 // SigningKey implements KeyStore.
@@ -146,25 +147,29 @@ func (f *FileKeys) PublicKey(_ context.Context, id string) (PublicKey, error) {
 
 func (s StaticKeys) read() (loadedFiles, error) {
 	var l loadedFiles
+	var errs []error
 	for i, k := range s.Keys {
+		fail := func(key, file string, err error) {
+			errs = append(errs, config.At(fmt.Sprintf("keys[%d].%s", i, key), fmt.Errorf("%s: %w", file, err)))
+		}
 		pub, err := k.public()
 		if err != nil {
-			return l, fmt.Errorf("%s: %w", k.PublicKeyFile, err)
+			fail("publicKeyFile", k.PublicKeyFile, err)
 		}
 		l.public = append(l.public, PublicKey{ID: k.KeyID, Algorithm: k.algorithm(), Key: pub, Use: "sig"})
 		if i > 0 {
 			continue // the private keys of the others are not needed
 		}
-		private, err := k.private()
-		if err != nil {
-			return l, fmt.Errorf("%s: %w", k.PrivateKeyFile, err)
-		}
-		if !private.PublicKey.Equal(pub) {
-			return l, fmt.Errorf("%s and %s are not halves of one key", k.PublicKeyFile, k.PrivateKeyFile)
+		private, failed := k.private()
+		switch {
+		case failed != nil:
+			fail("privateKeyFile", k.PrivateKeyFile, failed)
+		case err == nil && !private.PublicKey.Equal(pub):
+			fail("privateKeyFile", k.PrivateKeyFile, fmt.Errorf("is not the other half of %s", k.PublicKeyFile))
 		}
 		l.signing = SigningKey{ID: k.KeyID, Key: private}
 	}
-	return l, nil
+	return l, errors.Join(errs...)
 }
 
 func (k KeyFile) public() (crypto.PublicKey, error) {
