@@ -70,7 +70,7 @@ func (c *core) assemble(ctx context.Context, comp *composition) (*composition, *
 		}
 		f := comp.find(scope)
 		if f == nil || !c.sections.Startup.tolerates(f) {
-			return nil, nil, nil, bootError(f, err)
+			return nil, nil, nil, bootError(f, c.positioned(err))
 		}
 		c.log.Error("left out: it cannot be built", "feature", f.name(), "error", err)
 		comp = comp.without(f.name(), err)

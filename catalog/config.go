@@ -286,7 +286,9 @@ func (c *Config) missingProcessors(installed []string) error {
 			if l.Type != typ || hasProcessorFor(installed, typ) {
 				continue
 			}
-			errs = append(errs, fmt.Errorf("catalog.locations[%d].type is %q, which no processor of this backend reads; configure a provider below catalog.providers instead, or set %s", i, typ, SkipMissingProcessors))
+			errs = append(errs, config.AtWithFix(fmt.Sprintf("catalog.locations[%d].type", i),
+				fmt.Errorf("is %q, which no processor of this backend reads", typ),
+				"configure a provider below catalog.providers instead, or set "+SkipMissingProcessors+" in the environment to go on without"))
 		}
 	}
 	return errors.Join(errs...)
