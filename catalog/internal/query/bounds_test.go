@@ -11,6 +11,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -29,7 +30,7 @@ func TestSEC11_TheLargestQueriesAreAnswered(t *testing.T) {
 	}
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		fill(t, d, random(rand.New(rand.NewPCG(3, 4)), 300), nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		for _, in := range []string{
 			many("$all", 200), many("$all", 990), many("$any", 990),
 			strings.Repeat(`{"$not":{"$all":[{"kind":"api"},`, 14) + `{"spec.type":"b"}` + strings.Repeat(`]}}`, 14),
@@ -61,7 +62,7 @@ func TestSEC52_PrefixesEndWithTheLastCharacter(t *testing.T) {
 	}
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		all := fill(t, d, list, nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		for _, prefix := range values {
 			p := filter.Predicate{Op: filter.Prefix, Key: "spec.type", Values: []string{prefix}}
 			for _, p := range []filter.Predicate{p, filter.NotOf(p)} {
@@ -85,7 +86,7 @@ func TestSlowReadersHoldNoConnection(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		all := fill(t, d, random(rand.New(rand.NewPCG(5, 6)), 500), nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		ref, err := entity.ParseRef(all[0].ref)
 		if err != nil {
 			t.Fatal(err)

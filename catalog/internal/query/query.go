@@ -19,6 +19,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
@@ -35,11 +36,30 @@ type Auth struct {
 	Where *filter.Predicate // those for which it holds
 }
 
-// A Query answers reads. It is safe for concurrent use.
-type Query struct{ store *store.Store }
+// A Query answers reads: from memory while Run runs, else from the database. The answers
+// are the same. It is safe for concurrent use.
+type Query struct {
+	store *store.Store
+	index *index.Index
+}
 
 // New returns the read path over a store.
-func New(st *store.Store) *Query { return &Query{st} }
+func New(st *store.Store, o index.Options) *Query { return &Query{st, index.New(st, o)} }
+
+// Run keeps what reads ask for in memory, until ctx ends.
+func (q *Query) Run(ctx context.Context) { q.index.Run(ctx) }
+
+// Load takes entities and the index rows of keys into memory before somebody asks.
+func (q *Query) Load(ctx context.Context, keys ...string) error { return q.index.Load(ctx, keys...) }
+
+// either reads from memory, and what is not there from the database.
+func either[T any](memory, database func() (T, error)) (T, error) {
+	v, err := memory()
+	if errors.Is(err, index.ErrUnready) {
+		return database()
+	}
+	return v, err
+}
 
 // lower is a condition as the index has it; nil and what always holds are nil.
 func lower(p *filter.Predicate) *filter.Predicate {
@@ -68,11 +88,17 @@ func (q *Query) ByRef(ctx context.Context, ref entity.Ref, a Auth) (json.RawMess
 	if a.Deny || !db.IsText(ref.String()) {
 		return nil, missing()
 	}
-	e, err := q.store.FinalByRef(ctx, ref.String(), selection(nil, a))
+	e, err := q.final(ctx, ref.String(), selection(nil, a))
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, missing()
 	}
 	return e, saying(err, "read entity %s", ref)
+}
+
+func (q *Query) final(ctx context.Context, ref string, sel store.Selection) ([]byte, error) {
+	return either(
+		func() ([]byte, error) { return q.index.ByRef(ctx, ref, sel) },
+		func() ([]byte, error) { return q.store.FinalByRef(ctx, ref, sel) })
 }
 
 // ByUID returns an entity, or an apierr.NotFound.
@@ -81,7 +107,10 @@ func (q *Query) ByUID(ctx context.Context, uid string, a Auth) (json.RawMessage,
 	if a.Deny || !db.IsText(uid) {
 		return nil, missing()
 	}
-	e, err := q.store.FinalByUID(ctx, uid, selection(nil, a))
+	sel := selection(nil, a)
+	e, err := either(
+		func() ([]byte, error) { return q.index.ByUID(ctx, uid, sel) },
+		func() ([]byte, error) { return q.store.FinalByUID(ctx, uid, sel) })
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, missing()
 	}
@@ -105,7 +134,11 @@ func (q *Query) ByRefs(ctx context.Context, refs []string, where *filter.Predica
 		}
 	}
 	slices.Sort(ask)
-	found, err := q.store.FinalsByRefs(ctx, slices.Compact(ask), selection(where, a))
+	ask = slices.Compact(ask)
+	sel := selection(where, a)
+	found, err := either(
+		func() (map[string][]byte, error) { return q.index.ByRefs(ctx, ask, sel) },
+		func() (map[string][]byte, error) { return q.store.FinalsByRefs(ctx, ask, sel) })
 	if err != nil {
 		return nil, saying(err, "read %d entities by reference", len(refs))
 	}
@@ -149,7 +182,17 @@ func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessa
 			o := r.Order[0].store()
 			order = &o
 		}
-		for e, err := range q.store.StreamFinals(ctx, selection(r.Where, r.Auth), order) {
+		sel := selection(r.Where, r.Auth)
+		list, err := either(
+			func() (iter.Seq2[[]byte, error], error) {
+				return q.index.List(ctx, sel, order, func(ids []int64) (map[int64][]byte, error) { return q.store.FinalsByID(ctx, ids, sel) })
+			},
+			func() (iter.Seq2[[]byte, error], error) { return q.store.StreamFinals(ctx, sel, order), nil })
+		if err != nil {
+			yield(nil, saying(err, "list entities"))
+			return
+		}
+		for e, err := range list {
 			if !yield(e, saying(err, "list entities")) {
 				return
 			}
@@ -225,7 +268,10 @@ func (q *Query) Facets(ctx context.Context, facets []string, where *filter.Predi
 	if a.Deny {
 		return out, nil
 	}
-	found, err := q.store.Facets(ctx, keys, selection(where, a))
+	sel := selection(where, a)
+	found, err := either(
+		func() ([]store.Facet, error) { return q.index.Facets(ctx, keys, sel) },
+		func() ([]store.Facet, error) { return q.store.Facets(ctx, keys, sel) })
 	if err != nil {
 		return nil, saying(err, "count the values of %d facets", len(keys))
 	}
@@ -263,7 +309,7 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 		return "", nil, saying(err, "read the ancestry of %s", ref)
 	}
 	sel := selection(nil, a)
-	first, err := q.store.FinalByRef(ctx, root, sel)
+	first, err := q.final(ctx, root, sel)
 	if errors.Is(err, db.ErrNoRows) {
 		return "", nil, apierr.NotAllowed.New("")
 	}

@@ -62,7 +62,7 @@ func (s *Store) final(ctx context.Context, plain db.SQL, column, value string, s
 }
 
 func (s *Store) statement(ctx context.Context, sel Selection, scan bool, keys ...string) (*statement, error) {
-	ids, err := s.keyIDs(ctx, sel.keys(keys...))
+	ids, err := s.keyIDs(ctx, sel.Keys(keys...))
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (s *Store) StreamFinals(ctx context.Context, sel Selection, order *Order) i
 			return
 		}
 		for batch := range slices.Chunk(ids, streamBatch) {
-			found, err := s.finalsByID(ctx, batch, sel)
+			found, err := s.FinalsByID(ctx, batch, sel)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -142,7 +142,8 @@ func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) ([]in
 	return column[int64](s.db.Query(ctx, q.sql(), q.args...))
 }
 
-func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map[int64][]byte, error) {
+// FinalsByID returns those of ids that a selection has.
+func (s *Store) FinalsByID(ctx context.Context, ids []int64, sel Selection) (map[int64][]byte, error) {
 	q, err := s.statement(ctx, sel, false)
 	if err != nil {
 		return nil, err
