@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/metrics"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,7 @@ func (d *driven) Connect(_ context.Context, conn catalog.Connection) error {
 	mux.HandleFunc("POST /replace", d.replace)
 	mux.HandleFunc("POST /upsert", d.upsert)
 	mux.HandleFunc("POST /heap", d.heap)
+	mux.HandleFunc("POST /profile", profileTo)
 	go d.watch()
 	go func() { _ = http.Serve(l, mux) }()
 	return nil
@@ -119,6 +121,22 @@ func (d *driven) heap(w http.ResponseWriter, _ *http.Request) {
 	now := liveHeap()
 	d.peak.Store(now)
 	_ = json.NewEncoder(w).Encode(map[string]uint64{"live": now, "peak": max(peak, now)})
+}
+
+// profileTo begins a CPU profile, or ends the one that runs.
+func profileTo(w http.ResponseWriter, r *http.Request) {
+	pprof.StopCPUProfile()
+	name := r.FormValue("file")
+	if name == "" {
+		return
+	}
+	f, err := os.Create(name)
+	if err == nil {
+		err = pprof.StartCPUProfile(f) // which keeps f until it ends, with this process
+	}
+	if err != nil {
+		http.Error(w, err.Error(), 500)
+	}
 }
 
 func (d *driven) watch() {

@@ -21,6 +21,7 @@ var (
 	sizes   = flag.String("sizes", "", "numbers of entities, with commas between them; empty: a trial")
 	seconds = flag.Float64("seconds", 5, "how long each scenario is driven")
 	only    = flag.String("only", "", "part of the names of the scenarios to run; with it nothing is written")
+	profile = flag.String("profile", "", "a directory for CPU profiles of the portal, one for each scenario")
 	files   = flag.Bool("files", true, "ingest through files, too")
 )
 
@@ -133,7 +134,19 @@ func (p *portal) scenario(d *database, n int, name string, requests [][]byte) {
 		load(p.t, p.host(), requests, c, lasting/4) // caches are warm in production, too
 		p.resetPeak()
 		work, before := d.work(p.t), spent(p.t, p, d)
+		if *profile != "" {
+			name := strings.Map(func(r rune) rune {
+				if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+					return r
+				}
+				return '-'
+			}, strings.ToLower(name))
+			p.call("/profile?file=" + url.QueryEscape(filepath.Join(*profile, fmt.Sprintf("%s-%d.pprof", name, c))))
+		}
 		r := load(p.t, p.host(), requests, c, lasting)
+		if *profile != "" {
+			p.call("/profile")
+		}
 		r.cpu = spent(p.t, p, d).minus(before)
 		statements := d.work(p.t).statements - work.statements
 		each := func(d time.Duration) float64 { return ms(d) / float64(r.requests) }

@@ -56,7 +56,8 @@ type Index struct {
 	Options
 	store *store.Store
 
-	flights flights
+	checks   flights[struct{}]
+	lineages flights[map[int64][]store.Emitter]
 	// applying is held by whoever takes over changes or loads.
 	applying sync.Mutex
 	wake     chan struct{}
@@ -311,11 +312,12 @@ func (x *Index) current(ctx context.Context) error {
 	if !x.running.Load() && !x.everLoaded() {
 		return ErrUnready
 	}
-	return x.flights.join(ctx, func() error {
+	_, err := x.checks.join(ctx, "", func([]string) (struct{}, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 		defer cancel()
-		return x.check(ctx)
+		return struct{}{}, x.check(ctx)
 	})
+	return err
 }
 
 func (x *Index) everLoaded() bool {

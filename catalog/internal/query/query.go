@@ -301,30 +301,62 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 	if a.Deny {
 		return "", nil, apierr.NotAllowed.New("")
 	}
-	id, err := q.store.FinalID(ctx, root)
-	if errors.Is(err, db.ErrNoRows) {
-		return "", nil, apierr.NotFound.New("no entity %s", ref)
-	}
-	if err != nil {
-		return "", nil, saying(err, "read the ancestry of %s", ref)
-	}
 	sel := selection(nil, a)
-	first, err := q.final(ctx, root, sel)
-	if errors.Is(err, db.ErrNoRows) {
+	l, err := q.index.Ancestry(ctx, root, sel)
+	emitters := func(level []int64) (out []store.Emitter, err error) {
+		slices.Sort(level)
+		for _, id := range level {
+			out = append(out, l.Emitters[id]...)
+		}
+		return out, nil
+	}
+	if errors.Is(err, index.ErrUnready) {
+		l, err = q.root(ctx, root, sel)
+		emitters = func(level []int64) ([]store.Emitter, error) { return q.store.Emitters(ctx, level, sel) }
+	}
+	switch {
+	case err != nil:
+		return "", nil, saying(err, "read the ancestry of %s", ref)
+	case !l.Exists:
+		return "", nil, apierr.NotFound.New("no entity %s", ref)
+	case l.Root == 0:
 		return "", nil, apierr.NotAllowed.New("")
 	}
-	if err != nil {
+	if items, err = ancestors(l, emitters); err != nil {
 		return "", nil, saying(err, "read the ancestry of %s", ref)
 	}
-	items = []AncestryItem{{Entity: first, Parents: []string{}}}
-	at := map[int64]int{id: 0} // row to item
-	for level := []int64{id}; len(level) > 0; {
-		emitters, err := q.store.Emitters(ctx, level, sel)
+	return root, items, nil
+}
+
+// root is the lineage of an entity without its emitters, from the database.
+func (q *Query) root(ctx context.Context, ref string, sel store.Selection) (l index.Lineage, err error) {
+	id, err := q.store.FinalID(ctx, ref)
+	if errors.Is(err, db.ErrNoRows) {
+		return l, nil
+	}
+	if err != nil {
+		return l, err
+	}
+	l.Exists = true
+	l.Entity, err = q.store.FinalByRef(ctx, ref, sel)
+	if errors.Is(err, db.ErrNoRows) {
+		return l, nil
+	}
+	l.Root = id
+	return l, err
+}
+
+// ancestors walks up level by level.
+func ancestors(l index.Lineage, emitters func(level []int64) ([]store.Emitter, error)) ([]AncestryItem, error) {
+	items := []AncestryItem{{Entity: l.Entity, Parents: []string{}}}
+	at := map[int64]int{l.Root: 0} // row to item
+	for level := []int64{l.Root}; len(level) > 0; {
+		found, err := emitters(level)
 		if err != nil {
-			return "", nil, saying(err, "read the ancestry of %s", ref)
+			return nil, err
 		}
 		level = nil
-		for _, e := range emitters {
+		for _, e := range found {
 			child := &items[at[e.Child]]
 			child.Parents = append(child.Parents, e.Ref)
 			if _, seen := at[e.ID]; seen || e.Entity == nil {
@@ -335,7 +367,7 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 			level = append(level, e.ID)
 		}
 	}
-	return root, items, nil
+	return items, nil
 }
 
 // FullText is a search in the values of fields; by default in the one that results are
