@@ -25,7 +25,8 @@ var (
 // domain, ten groups, 25 users, 20 APIs and ten resources.
 type org struct {
 	*rand.Rand
-	entities   []entity.Entity
+	yield      func(entity.Entity)
+	entities   []entity.Entity // if they are kept
 	groups     []string
 	components []string
 }
@@ -54,8 +55,10 @@ func (o *org) add(kind, name string, spec, meta map[string]any) {
 		meta = map[string]any{}
 	}
 	meta["name"] = name
-	o.entities = append(o.entities, entity.Entity{"apiVersion": "backstage.io/v1alpha1", "kind": kind, "metadata": meta, "spec": spec})
+	o.yield(entity.Entity{"apiVersion": "backstage.io/v1alpha1", "kind": kind, "metadata": meta, "spec": spec})
 }
+
+func (o *org) keep(e entity.Entity) { o.entities = append(o.entities, e) }
 
 func (o *org) described(what string, tagged int) map[string]any {
 	w := func() string { return o.of(words...) }
@@ -76,7 +79,14 @@ func title(name string) string {
 
 // newOrg makes n entities, the same ones every time.
 func newOrg(n int) *org {
-	o := &org{Rand: rand.New(rand.NewPCG(42, 0))}
+	o := &org{}
+	o.generate(n, o.keep)
+	return o
+}
+
+// generate yields the entities of newOrg one by one.
+func (o *org) generate(n int, yield func(entity.Entity)) {
+	o.Rand, o.yield = rand.New(rand.NewPCG(42, 0)), yield
 	c := int(float64(n) / 1.71)
 	systems, domains := o.names("sys", max(1, c/20)), o.names("dom", max(1, c/100))
 	o.groups = o.names("team", max(2, c/10))
@@ -118,7 +128,6 @@ func newOrg(n int) *org {
 	for _, k := range o.components {
 		o.component(k, systems, apis, resources)
 	}
-	return o
 }
 
 func (o *org) definition(name string) string {

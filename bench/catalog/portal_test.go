@@ -23,6 +23,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/entity"
 )
 
 const (
@@ -82,24 +83,13 @@ func number(r *http.Request, name string) int {
 	return n
 }
 
-// given are entities as a provider gives them.
-func given(n int) []catalog.Deferred {
-	o := newOrg(n)
-	out := make([]catalog.Deferred, len(o.entities))
-	for i, e := range o.entities {
-		out[i] = place(e)
-	}
-	return out
-}
-
+// replace lists the organisation. Entities are made while they are read, as a source's
+// answers are: the portal does not hold them all.
 func (d *driven) replace(w http.ResponseWriter, r *http.Request) {
-	list := given(number(r, "n"))
+	n := number(r, "n")
 	err := d.conn.Replace(r.Context(), func(yield func(catalog.Deferred, error) bool) {
-		for _, e := range list {
-			if !yield(e, nil) {
-				return
-			}
-		}
+		more := true
+		new(org).generate(n, func(e entity.Entity) { more = more && yield(place(e), nil) })
 	})
 	if err != nil {
 		http.Error(w, err.Error(), 500)

@@ -36,6 +36,7 @@ func place(e entity.Entity) catalog.Deferred {
 // extra are components beside those of the organisation.
 func extra(n int, revision string) []catalog.Deferred {
 	o := &org{Rand: rand.New(rand.NewPCG(1, 1)), groups: []string{"extra"}}
+	o.yield = o.keep
 	o.components = o.names("extra", n)
 	for _, c := range o.components {
 		o.component(c, []string{"extra"}, []string{"extra"}, []string{"extra"})

@@ -68,7 +68,7 @@ func (x *Index) apply(c store.Changes) {
 					now = append(now, e)
 				}
 			}
-			h.column = h.replace(touched, now, len(x.ids), x.rank)
+			h.column = h.replace(touched, now, len(x.ids), x.uidLine.place)
 		}
 		x.results.clear()
 	}
@@ -84,35 +84,63 @@ func (x *Index) slot() uint32 {
 		x.free = x.free[:n-1]
 		return slot
 	}
-	x.ids, x.seqs, x.uids, x.refs, x.rank = append(x.ids, 0), append(x.seqs, 0), append(x.uids, ""), append(x.refs, ""), append(x.rank, 0)
+	x.ids, x.seqs, x.uids, x.refs = append(x.ids, 0), append(x.seqs, 0), append(x.uids, ""), append(x.refs, "")
 	return uint32(len(x.ids) - 1)
 }
 
-// reorder brings the order by uid up to date.
+// reorder brings what stands in line up to date.
 func (x *Index) reorder(gone, added []uint32) {
-	byUID := func(a, b uint32) int { return strings.Compare(x.uids[a], x.uids[b]) }
-	slices.SortFunc(added, byUID)
-	live := newSet(len(x.ids))
-	copy(live, x.live)
 	out := newSet(len(x.ids))
 	out.addAll(gone)
+	live := newSet(len(x.ids))
+	copy(live, x.live)
 	live.without(out)
-	order := make([]uint32, 0, len(x.order)+len(added))
+	live.addAll(added)
+	x.live = live
+	x.uidLine = x.uidLine.replace(out, added, x.uids)
+	x.refLine = x.refLine.replace(out, added, x.refs)
+}
+
+// A line is an order: entities stand in it at places. In the line of a column they stand
+// once for each value, and place has the one that counts.
+type line struct {
+	slots []uint32 // by place
+	place []uint32 // of a slot
+}
+
+// newLine has n slots in their own order.
+func newLine(n int) line {
+	l := line{make([]uint32, n), make([]uint32, n)}
+	for i := range l.slots {
+		l.slots[i] = uint32(i)
+	}
+	l.number()
+	return l
+}
+
+func (l line) number() {
+	for i, slot := range l.slots {
+		l.place[slot] = uint32(i)
+	}
+}
+
+// replace returns the line without some slots and with others, ordered by text.
+func (l line) replace(gone set, added []uint32, text []string) line {
+	compare := func(a, b uint32) int { return strings.Compare(text[a], text[b]) }
+	slices.SortFunc(added, compare)
+	out := line{make([]uint32, 0, len(l.slots)+len(added)), make([]uint32, len(text))}
 	next := 0
-	for _, slot := range x.order {
-		if out.has(slot) {
+	for _, slot := range l.slots {
+		if gone.has(slot) {
 			continue
 		}
-		for next < len(added) && byUID(added[next], slot) < 0 {
-			order = append(order, added[next])
+		for next < len(added) && compare(added[next], slot) < 0 {
+			out.slots = append(out.slots, added[next])
 			next++
 		}
-		order = append(order, slot)
+		out.slots = append(out.slots, slot)
 	}
-	order = append(order, added[next:]...)
-	live.addAll(added)
-	for i, slot := range order {
-		x.rank[slot] = uint32(i)
-	}
-	x.order, x.live = order, live
+	out.slots = append(out.slots, added[next:]...)
+	out.number()
+	return out
 }

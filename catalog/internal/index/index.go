@@ -76,8 +76,8 @@ type Index struct {
 	free    []uint32
 	byID    map[int64]uint32
 	byRef   map[string]uint32
-	order   []uint32 // slots by uid
-	rank    []uint32 // place of a slot in order
+	uidLine line
+	refLine line
 	live    set
 	columns map[string]*held
 	clock   atomic.Int64 // orders uses of columns
@@ -208,15 +208,17 @@ func (x *Index) loadEntities(ctx context.Context) error {
 	x.fresh.Store(at.UnixNano())
 	x.ids, x.seqs, x.uids, x.refs = make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
 	x.byID, x.byRef = make(map[int64]uint32, n), make(map[string]uint32, n)
-	x.order, x.rank, x.live, x.free = make([]uint32, n), make([]uint32, n), newSet(n), nil
+	x.uidLine, x.refLine = newLine(n), newLine(n)
+	x.live, x.free = newSet(n), nil
 	x.columns = map[string]*held{}
 	for i, s := range list {
 		slot := uint32(i)
 		x.ids[i], x.seqs[i], x.uids[i], x.refs[i] = s.ID, s.Seq, s.UID, s.Ref
 		x.byID[s.ID], x.byRef[s.Ref] = slot, slot
-		x.order[i], x.rank[i] = slot, slot
 		x.live.add(slot)
 	}
+	slices.SortFunc(x.refLine.slots, func(a, b uint32) int { return strings.Compare(x.refs[a], x.refs[b]) })
+	x.refLine.number()
 	x.results.clear()
 	x.cache.clear(n)
 	x.mu.Unlock()
@@ -266,7 +268,7 @@ func (x *Index) loadColumn(ctx context.Context, key string, id int32) error {
 	if err != nil {
 		return err
 	}
-	sortEntries(entries, x.rank)
+	sortEntries(entries, x.uidLine.place)
 	col := &held{column: newColumn(id, len(x.ids), entries)}
 	col.used.Store(x.clock.Add(1))
 	ids := []int32{id}

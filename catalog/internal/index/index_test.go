@@ -266,6 +266,41 @@ func (w *world) agree(x *index.Index) {
 	}
 	same("list", docs[true], docs[false], nil, nil)
 
+	var orders []store.Order
+	if order != nil {
+		orders = []store.Order{*order}
+	}
+	limit, offset := w.IntN(20)-3, w.IntN(2)*w.IntN(30)
+	if limit < 0 {
+		limit = -1
+	}
+	listed, more, err := x.ListPage(ctx, sel, orders, limit, offset, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ask := limit
+	if limit >= 0 {
+		ask++
+	}
+	ids, err := w.st.FinalIDsAt(ctx, sel, orders, ask, offset)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	same("more", more, limit >= 0 && len(ids) > limit, nil, nil)
+	if limit >= 0 {
+		ids = ids[:min(len(ids), limit)]
+	}
+	docs = map[bool][]string{}
+	for memory, seq := range map[bool]func(func([]byte, error) bool){true: listed, false: w.st.StreamByID(ctx, ids, sel)} {
+		for doc, err := range seq {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			docs[memory] = append(docs[memory], string(doc))
+		}
+	}
+	same(fmt.Sprint("legacy page ", orders, limit, offset), docs[true], docs[false], nil, nil)
+
 	sel.Text, sel.TextKeys = "", nil // only lists have one
 	facets := []string{keys[w.IntN(len(keys))], "metadata.tags", "spec.p"}
 	facets = slices.Compact(slices.Sorted(slices.Values(facets)))

@@ -134,7 +134,7 @@ func (k keyed) everything() bool {
 // matches finds the entities of k. The caller holds mu, and the columns are there.
 func (x *Index) matches(k keyed) match {
 	if k.everything() {
-		return match{x.live, len(x.order)}
+		return match{x.live, len(x.uidLine.slots)}
 	}
 	return x.results.match(k.text, func() match {
 		s := newSet(len(x.ids))

@@ -185,7 +185,7 @@ func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessa
 		sel := selection(r.Where, r.Auth)
 		list, err := either(
 			func() (iter.Seq2[[]byte, error], error) {
-				return q.index.List(ctx, sel, order, func(ids []int64) (map[int64][]byte, error) { return q.store.FinalsByID(ctx, ids, sel) })
+				return q.index.List(ctx, sel, order, q.recheck(ctx, sel))
 			},
 			func() (iter.Seq2[[]byte, error], error) { return q.store.StreamFinals(ctx, sel, order), nil })
 		if err != nil {
@@ -203,11 +203,11 @@ func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessa
 // maxOrders bounds the joins of one page.
 const maxOrders = 8
 
-// ListPage returns a page of GET /entities, and whether there is more behind it. Here
-// entities without a value for an order come last.
-func (q *Query) ListPage(ctx context.Context, r ListRequest) (items []json.RawMessage, more bool, err error) {
+// ListPage yields a page of GET /entities, and says whether there is more behind it. Here
+// entities without a value for an order come last. Like List it holds no connection.
+func (q *Query) ListPage(ctx context.Context, r ListRequest) (items iter.Seq2[json.RawMessage, error], more bool, err error) {
 	if r.Auth.Deny {
-		return nil, false, nil
+		return func(func(json.RawMessage, error) bool) {}, false, nil
 	}
 	if len(r.Order) > maxOrders {
 		return nil, false, apierr.Input.New("at most %d orders can be given", maxOrders)
@@ -223,26 +223,38 @@ func (q *Query) ListPage(ctx context.Context, r ListRequest) (items []json.RawMe
 	for _, o := range r.Order {
 		orders = append(orders, o.store())
 	}
-	ask := limit
-	if limit >= 0 {
-		ask++
-	}
-	found, err := q.store.FinalsAt(ctx, selection(r.Where, r.Auth), orders, ask, offset)
+	sel := selection(r.Where, r.Auth)
+	list, err := either(
+		func() (found iter.Seq2[[]byte, error], err error) {
+			found, more, err = q.index.ListPage(ctx, sel, orders, limit, offset, q.recheck(ctx, sel))
+			return found, err
+		},
+		func() (iter.Seq2[[]byte, error], error) {
+			ask := limit
+			if limit >= 0 {
+				ask++
+			}
+			ids, err := q.store.FinalIDsAt(ctx, sel, orders, ask, offset)
+			if limit >= 0 && len(ids) > limit {
+				ids, more = ids[:limit], true
+			}
+			return q.store.StreamByID(ctx, ids, sel), err
+		})
 	if err != nil {
 		return nil, false, saying(err, "list entities from %d on", offset)
 	}
-	if limit >= 0 && len(found) > limit {
-		found, more = found[:limit], true
-	}
-	return raw(found), more, nil
+	return func(yield func(json.RawMessage, error) bool) {
+		for e, err := range list {
+			if !yield(e, saying(err, "list entities from %d on", offset)) {
+				return
+			}
+		}
+	}, more, nil
 }
 
-func raw(list [][]byte) []json.RawMessage {
-	out := make([]json.RawMessage, len(list))
-	for i, b := range list {
-		out[i] = b
-	}
-	return out
+// recheck returns the bytes of those of ids that a selection still has.
+func (q *Query) recheck(ctx context.Context, sel store.Selection) func(ids []int64) (map[int64][]byte, error) {
+	return func(ids []int64) (map[int64][]byte, error) { return q.store.FinalsByID(ctx, ids, sel) }
 }
 
 // A FacetValue is a value of a facet, and how many entities have it.
