@@ -80,6 +80,7 @@ type Index struct {
 	refLine line
 	live    set
 	columns map[string]*held
+	empty   *column      // of keys that no entity has
 	clock   atomic.Int64 // orders uses of columns
 
 	results results
@@ -102,7 +103,7 @@ func New(st *store.Store, o Options) *Index {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Index{Options: o, store: st, wake: make(chan struct{}, 1), wanted: map[string]bool{}, columns: map[string]*held{}, cache: cache{limit: o.Cache}}
+	return &Index{Options: o, store: st, wake: make(chan struct{}, 1), wanted: map[string]bool{}, columns: map[string]*held{}, cache: cache{limit: o.Cache}, empty: newColumn(0, 0, nil)}
 }
 
 // Run loads what reads ask for, until ctx ends. Reads work without it, and ask the

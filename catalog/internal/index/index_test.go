@@ -179,7 +179,8 @@ func (w *world) predicate(depth int) filter.Predicate {
 		}
 		return filter.NotOf(w.predicate(depth - 1))
 	}
-	key, value := keys[w.IntN(len(keys))], []string{"a", "b", "ab", "component", "t1", "t2", "true", "1", "é", "n1", "", "nothing"}[w.IntN(12)]
+	some := append(slices.Clone(keys), "no.entity", "has.this")
+	key, value := some[w.IntN(len(some))], []string{"a", "b", "ab", "component", "t1", "t2", "true", "1", "é", "n1", "", "nothing"}[w.IntN(12)]
 	switch w.IntN(3) {
 	case 0:
 		return filter.KeyExists(key)
@@ -207,6 +208,9 @@ func (w *world) selection() (sel store.Selection) {
 func (w *world) order() *store.Order {
 	if w.IntN(4) == 0 {
 		return nil
+	}
+	if w.IntN(15) == 0 {
+		return &store.Order{Key: "no.entity"}
 	}
 	return &store.Order{Key: keys[w.IntN(len(keys))], Desc: w.IntN(2) == 0}
 }
@@ -302,7 +306,7 @@ func (w *world) agree(x *index.Index) {
 	same(fmt.Sprint("legacy page ", orders, limit, offset), docs[true], docs[false], nil, nil)
 
 	sel.Text, sel.TextKeys = "", nil // only lists have one
-	facets := []string{keys[w.IntN(len(keys))], "metadata.tags", "spec.p"}
+	facets := []string{keys[w.IntN(len(keys))], "nobody", "metadata.tags", "spec.p"}
 	facets = slices.Compact(slices.Sorted(slices.Values(facets)))
 	byKey := func(list []store.Facet) map[string][]store.Facet {
 		out := map[string][]store.Facet{}
@@ -341,7 +345,7 @@ func TestFollowsEveryChange(t *testing.T) {
 				if err := x.Load(t.Context(), keys...); err != nil {
 					t.Fatal(err)
 				}
-				steps := 250
+				steps := 120
 				if testing.Short() {
 					steps = 60
 				}

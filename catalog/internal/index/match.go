@@ -147,12 +147,12 @@ func (x *Index) matches(k keyed) match {
 		if k.Text != "" {
 			found := newSet(len(x.ids))
 			for _, key := range k.TextKeys {
-				x.columns[key].containing(k.Text, found)
+				x.column(key).containing(k.Text, found)
 			}
 			s.and(found)
 		}
 		if k.order != "" {
-			s.and(x.columns[k.order].valued)
+			s.and(x.column(k.order).valued)
 		}
 		return match{s, s.count()}
 	})
@@ -175,13 +175,13 @@ func (x *Index) eval(p filter.Predicate) set {
 		copy(out, x.live)
 		out.without(x.eval(p.Of[0]))
 	case filter.Exists:
-		out.or(x.columns[p.Key].any)
+		out.or(x.column(p.Key).any)
 	case filter.In:
 		for _, v := range p.Values {
-			out.addAll(x.columns[p.Key].of(v))
+			out.addAll(x.column(p.Key).of(v))
 		}
 	case filter.Prefix:
-		out.addAll(x.columns[p.Key].beginning(p.Values[0]))
+		out.addAll(x.column(p.Key).beginning(p.Values[0]))
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -14,32 +15,65 @@ import (
 
 // at runs read with everything that was committed before, and with the columns of keys.
 func (x *Index) at(ctx context.Context, keys []string, read func() error) error {
-	if err := x.current(ctx); err != nil {
-		if errors.Is(err, ErrUnready) {
-			x.want(keys...)
-		}
+	err := x.current(ctx)
+	if errors.Is(err, ErrUnready) {
+		x.want(keys...)
+	}
+	if err != nil {
 		return err
 	}
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if !x.loaded {
-		x.want(keys...)
-		return ErrUnready
-	}
-	var missing []string
-	for _, key := range keys {
-		h := x.columns[key]
-		if h == nil {
-			missing = append(missing, key)
-			continue
+	var absent []string // keys that no entity had when x.known was known
+	known := int64(-1)
+	for range maxTries {
+		x.mu.RLock()
+		if !x.loaded {
+			x.mu.RUnlock()
+			x.want(keys...)
+			return ErrUnready
 		}
-		h.used.Store(x.clock.Add(1))
+		if x.known != known {
+			absent = nil // that may be different now
+		}
+		missing := x.missing(keys, absent)
+		if missing == nil {
+			defer x.mu.RUnlock()
+			return read()
+		}
+		known = x.known
+		x.mu.RUnlock()
+		ids, err := x.store.KeyIDs(ctx, missing)
+		if err != nil {
+			return err
+		}
+		if len(ids) > 0 {
+			x.want(slices.Collect(maps.Keys(ids))...)
+			return ErrUnready
+		}
+		absent = missing
 	}
-	if missing != nil {
-		x.want(missing...)
-		return ErrUnready
+	return ErrUnready
+}
+
+// missing is those of keys that have no column, except absent ones, and notes that the
+// others are used.
+func (x *Index) missing(keys, absent []string) (out []string) {
+	for _, key := range keys {
+		switch h := x.columns[key]; {
+		case h != nil:
+			h.used.Store(x.clock.Add(1))
+		case !slices.Contains(absent, key):
+			out = append(out, key)
+		}
 	}
-	return read()
+	return out
+}
+
+// column is that of a key, which is loaded or absent.
+func (x *Index) column(key string) *column {
+	if h := x.columns[key]; h != nil {
+		return h.column
+	}
+	return x.empty
 }
 
 // A wanted is an entity as it was when it was found.
@@ -94,8 +128,8 @@ func (x *Index) documents(ctx context.Context, list []wanted, passing bool) (out
 	return out, changed, nil
 }
 
-// maxTries is how often a read looks again because what it found has changed before its
-// bytes were there. What a caller may see is decided by the state that the bytes are of.
+// maxTries is how often a read looks again because something has changed meanwhile: what
+// it found, before its bytes were there. What a caller may see is decided by the state that the bytes are of.
 const maxTries = 3
 
 // find runs pick, and returns what it picked with its bytes.
@@ -192,7 +226,7 @@ func (x *Index) Page(ctx context.Context, p store.PageQuery) (rows []store.PageR
 			out[i] = x.wantedOf(at.slot)
 			rows[i].UID = x.uids[at.slot]
 			if p.Order != nil {
-				rows[i].Value = x.columns[p.Order.Key].value(at.place)
+				rows[i].Value = x.column(p.Order.Key).value(at.place)
 			}
 		}
 		return out
@@ -220,7 +254,7 @@ func (x *Index) lineOf(order *store.Order) line {
 	if order == nil {
 		return x.uidLine
 	}
-	col := x.columns[order.Key]
+	col := x.column(order.Key)
 	col.place()
 	if order.Desc {
 		return line{col.rows, col.last}
@@ -300,7 +334,7 @@ func (x *Index) boundary(p store.PageQuery) (place int, exact bool) {
 	slots := x.uidLine.slots
 	first := 0
 	if p.Order != nil {
-		col := x.columns[p.Order.Key]
+		col := x.column(p.Order.Key)
 		v, ok := slices.BinarySearch(col.values, p.After.Value)
 		first = int(col.start[v])
 		if !ok {
@@ -317,7 +351,7 @@ func (x *Index) Facets(ctx context.Context, keys []string, sel store.Selection) 
 	k := keyOf(sel, nil)
 	err = x.at(ctx, sel.Keys(keys...), func() error {
 		for _, key := range keys {
-			col := x.columns[key]
+			col := x.column(key)
 			var counts []Count
 			if k.everything() {
 				counts = col.all()
@@ -394,8 +428,8 @@ func (x *Index) ListPage(ctx context.Context, sel store.Selection, orders []stor
 			walk(x.refLine.slots, m.set, add)
 			return nil
 		}
-		col, with := x.columns[orders[0].Key], x.matches(valued)
-		if x.walkValues(col.column, with.set, orders[0].Desc, add) {
+		col, with := x.column(orders[0].Key), x.matches(valued)
+		if x.walkValues(col, with.set, orders[0].Desc, add) {
 			rest := newSet(len(x.ids))
 			copy(rest, m.set)
 			rest.without(with.set)

@@ -175,11 +175,6 @@ func each(t *testing.T, list []entity.Entity, relations map[string][]entity.Rela
 		all := fill(t, d, list, relations, emit)
 		t.Run("database", func(t *testing.T) { test(t, query.New(store.New(d), index.Options{}), all) })
 		t.Run("memory", func(t *testing.T) {
-			for i, key := range []string{"spec.none", "none", "metadata.nothing", "relations.ownedby"} { // keys that no entity has any more
-				if _, err := d.Exec(t.Context(), db.Same("INSERT INTO search_keys (id, key) VALUES ($1, $2) ON CONFLICT DO NOTHING"), 1_000_000+i, key); err != nil {
-					t.Fatal(err)
-				}
-			}
 			r := &recorder{DB: d}
 			q := query.New(store.New(r), index.Options{})
 			load(t, d, q)
