@@ -1,10 +1,13 @@
 package catalog
 
 import (
+	"context"
+
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog/internal/api"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 )
 
@@ -14,13 +17,19 @@ type serveParams struct {
 	Catalog *catalog
 	Router  backend.Router
 	Landing backend.Landing
+
+	Lifecycle fx.Lifecycle
 }
 
 // serve mounts the API (contract catalog.md, 1.6), and lists the entities on the
 // landing page.
 func serve(p serveParams) {
 	c := p.Catalog.p
-	reads := query.New(c.Store)
+	reads := query.New(c.Store, index.Options{Log: c.Log})
+	p.Lifecycle.Append(fx.Hook{OnStart: func(context.Context) error {
+		c.Background.Go(reads.Run)
+		return nil
+	}})
 	api.Register(p.Router, api.Deps{
 		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log,
 		LocationTypes:     c.Extensions.types,

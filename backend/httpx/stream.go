@@ -5,11 +5,18 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
+	"sync"
 )
 
 // streamBuffer is how much of a streamed answer is held back before it begins: an
 // error that comes early is answered as an error.
 const streamBuffer = 32 << 10
+
+// streamChunk is how much is sent at once after that: a chunk costs two system calls.
+const streamChunk = 128 << 10
+
+// streamBuffers are used again, because lists come in numbers and are long.
+var streamBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // ArrayWriter streams a JSON array of any length in little memory. A streamed answer
 // has neither ETag nor Content-Length. Nothing is sent before the first 32 KB are
@@ -22,14 +29,15 @@ type ArrayWriter struct {
 	w       http.ResponseWriter
 	status  int
 	after   string
-	buf     bytes.Buffer
+	buf     *bytes.Buffer // nil after Close
 	count   int
 	started bool
 }
 
 // NewArrayWriter returns a writer of an answer with that status.
 func NewArrayWriter(w http.ResponseWriter, status int) *ArrayWriter {
-	a := &ArrayWriter{w: w, status: status}
+	a := &ArrayWriter{w: w, status: status, buf: streamBuffers.Get().(*bytes.Buffer)}
+	a.buf.Reset()
 	a.buf.WriteByte('[')
 	return a
 }
@@ -51,12 +59,12 @@ func (a *ArrayWriter) Item(v any) error {
 	}
 	if raw, ok := v.(json.RawMessage); ok {
 		a.buf.Write(raw)
-	} else if err := encodeJSON(&a.buf, v); err != nil {
+	} else if err := encodeJSON(a.buf, v); err != nil {
 		a.buf.Truncate(mark)
 		return err
 	}
 	a.count++
-	if a.buf.Len() >= streamBuffer {
+	if n := a.buf.Len(); n >= streamChunk || n >= streamBuffer && !a.started {
 		return a.flush()
 	}
 	return nil
@@ -66,13 +74,19 @@ func (a *ArrayWriter) Item(v any) error {
 func (a *ArrayWriter) Close() error {
 	a.buf.WriteByte(']')
 	a.buf.WriteString(a.after)
-	return a.flush()
+	err := a.flush()
+	if a.buf.Cap() <= 4*streamChunk {
+		streamBuffers.Put(a.buf)
+	}
+	a.buf = nil
+	return err
 }
 
 // flush sends what is buffered. Its error means that the client is gone; a producer
 // should stop then.
 func (a *ArrayWriter) flush() error {
-	if !a.started {
+	first := !a.started
+	if first {
 		a.started = true
 		h := a.w.Header()
 		h.Del("Etag")
@@ -80,11 +94,14 @@ func (a *ArrayWriter) flush() error {
 		if _, ok := h["Content-Type"]; !ok {
 			h["Content-Type"] = []string{jsonType}
 		}
-		// Without a flush the server would add a Content-Length to a short answer.
 		a.w.WriteHeader(a.status)
-		http.NewResponseController(a.w).Flush()
 	}
 	_, err := a.w.Write(a.buf.Bytes())
+	if err == nil && first && a.buf.Len() < streamBuffer {
+		// Without a flush the server would add a Content-Length to a short answer. After
+		// the write it costs no packet of its own.
+		_ = http.NewResponseController(a.w).Flush()
+	}
 	a.buf.Reset()
 	return err
 }

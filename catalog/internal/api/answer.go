@@ -53,12 +53,26 @@ func streamEntities(w http.ResponseWriter, seq iter.Seq2[json.RawMessage, error]
 
 var null = json.RawMessage("null")
 
+// each yields what is in a list.
+func each(items []json.RawMessage) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		for _, e := range items {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
 // writeEntities answers with a page of entities, null where there is none, within
 // before and after.
-func writeEntities(w http.ResponseWriter, before string, items []json.RawMessage, fields entity.Fields, after string) error {
+func writeEntities(w http.ResponseWriter, before string, items iter.Seq2[json.RawMessage, error], fields entity.Fields, after string) error {
 	if fields.All() {
 		out := httpx.NewArrayWriter(w, http.StatusOK).Within(before, after)
-		for _, e := range items {
+		for e, err := range items {
+			if err != nil {
+				return err
+			}
 			if e == nil {
 				e = null
 			}
@@ -71,15 +85,19 @@ func writeEntities(w http.ResponseWriter, before string, items []json.RawMessage
 	var doc bytes.Buffer
 	doc.WriteString(before + "[")
 	var projected []byte
-	for i, e := range items {
-		if i > 0 {
+	first := true
+	for e, err := range items {
+		if err != nil {
+			return err
+		}
+		if !first {
 			doc.WriteByte(',')
 		}
+		first = false
 		if e == nil {
 			doc.Write(null)
 			continue
 		}
-		var err error
 		if projected, err = fields.Append(projected[:0], e); err != nil {
 			return err
 		}

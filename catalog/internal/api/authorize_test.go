@@ -18,6 +18,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/api"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/ingest"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/stitch"
@@ -90,7 +91,7 @@ func serve(t *testing.T, d db.DB, entities ...entity.Entity) func(p api.Authoriz
 	return func(p api.Authorizer, request, body string) answer {
 		t.Helper()
 		mux := &httpx.Mux{Errors: httpx.ErrorWriter{Log: log}}
-		api.Register(muxRouter{t, mux}, api.Deps{Query: query.New(st), Engine: engine, Store: st, Integrations: new(scm.Integrations), Log: log, Authorizer: p})
+		api.Register(muxRouter{t, mux}, api.Deps{Query: query.New(st, index.Options{}), Engine: engine, Store: st, Integrations: new(scm.Integrations), Log: log, Authorizer: p})
 		method, path, _ := strings.Cut(request, " ")
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")

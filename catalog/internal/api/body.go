@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
@@ -129,6 +130,10 @@ func (b *body) count(name string, least int) *int {
 
 // texts returns an array of strings, nil if it is absent.
 func (b *body) texts(name string, most int) []string {
+	if out, ok := plainTexts(b.members[name], most); ok {
+		b.asked = append(b.asked, name)
+		return out
+	}
 	var list []json.RawMessage
 	if !b.list(name, &list, most) {
 		return nil
@@ -140,6 +145,37 @@ func (b *body) texts(name string, most int) []string {
 		}
 	}
 	return out
+}
+
+// plainTexts reads an array of strings without escapes, in ASCII, as lists of references
+// are; false if raw is something else, or has more than most of them. raw is valid JSON.
+func plainTexts(raw json.RawMessage, most int) ([]string, bool) {
+	if len(raw) == 0 || raw[0] != '[' {
+		return nil, false
+	}
+	all := string(raw)
+	out := make([]string, 0, min(most, strings.Count(all, `"`)/2))
+	for i := 1; i < len(all); i++ {
+		switch all[i] {
+		case ' ', '\n', '\r', '\t', ',':
+		case ']':
+			return out, true
+		case '"':
+			start := i + 1
+			for i++; all[i] != '"'; i++ {
+				if all[i] == '\\' || all[i] >= utf8.RuneSelf {
+					return nil, false
+				}
+			}
+			if len(out) == most {
+				return nil, false
+			}
+			out = append(out, all[start:i])
+		default:
+			return nil, false
+		}
+	}
+	return nil, false
 }
 
 // objects returns a reader for each object of an array.

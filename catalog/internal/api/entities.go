@@ -77,6 +77,9 @@ func (a *api) entities(w http.ResponseWriter, r *http.Request) error {
 		}
 		httpx.AddNextLink(w, r, "after", next, "offset")
 	}
+	if limit == nil {
+		return streamEntities(w, items, fields)
+	}
 	return writeEntities(w, "", items, fields, "")
 }
 
@@ -221,7 +224,7 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, req query.PageRequest
 	if err != nil {
 		return err
 	}
-	return writeEntities(w, `{"items":`, page.Items, fields, `,"totalItems":`+strconv.Itoa(page.Total)+`,"pageInfo":`+around+`}`)
+	return writeEntities(w, `{"items":`, each(page.Items), fields, `,"totalItems":`+strconv.Itoa(page.Total)+`,"pageInfo":`+around+`}`)
 }
 
 // storablePage looks at what has not been looked at where it was read.
@@ -316,7 +319,7 @@ func (a *api) entitiesByRefs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeEntities(w, `{"items":`, items, fields, `}`)
+	return writeEntities(w, `{"items":`, each(items), fields, `}`)
 }
 
 // facets is GET /entity-facets (contract 1.6.9).

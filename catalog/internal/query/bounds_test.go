@@ -11,6 +11,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -29,7 +30,7 @@ func TestSEC11_TheLargestQueriesAreAnswered(t *testing.T) {
 	}
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		fill(t, d, random(rand.New(rand.NewPCG(3, 4)), 300), nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		for _, in := range []string{
 			many("$all", 200), many("$all", 990), many("$any", 990),
 			strings.Repeat(`{"$not":{"$all":[{"kind":"api"},`, 14) + `{"spec.type":"b"}` + strings.Repeat(`]}}`, 14),
@@ -61,7 +62,7 @@ func TestSEC52_PrefixesEndWithTheLastCharacter(t *testing.T) {
 	}
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		all := fill(t, d, list, nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		for _, prefix := range values {
 			p := filter.Predicate{Op: filter.Prefix, Key: "spec.type", Values: []string{prefix}}
 			for _, p := range []filter.Predicate{p, filter.NotOf(p)} {
@@ -85,7 +86,7 @@ func TestSlowReadersHoldNoConnection(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		all := fill(t, d, random(rand.New(rand.NewPCG(5, 6)), 500), nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		ref, err := entity.ParseRef(all[0].ref)
 		if err != nil {
 			t.Fatal(err)
@@ -113,5 +114,47 @@ func TestSlowReadersHoldNoConnection(t *testing.T) {
 			}
 		}
 		read(0)
+	})
+}
+
+// A page without a limit is a long list: it begins after one batch of entities, however
+// many follow, and one with a limit has no more than MaxLimit.
+func TestSEC11_PagesOfGETEntitiesAreStreamed(t *testing.T) {
+	t.Parallel()
+	const n = query.MaxLimit + 5
+	list := make([]entity.Entity, n)
+	for i := range list {
+		list[i] = component(fmt.Sprintf("c%05d", i), nil, nil)
+	}
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		fill(t, d, list, nil, nil)
+		for _, from := range []string{"database", "memory"} {
+			r := &recorder{DB: d}
+			q := query.New(store.New(r), index.Options{})
+			if from == "memory" {
+				load(t, d, q)
+			}
+			r.sent = nil
+			items, more, err := q.ListPage(t.Context(), query.ListRequest{Offset: pointer(3)})
+			if err != nil || more {
+				t.Fatalf("%s: %v, more %v", from, err, more)
+			}
+			got := 0
+			for item, err := range items {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got++; got == 1 && (len(r.sent) != 2 || names([]json.RawMessage{item})[0] != "c00003") {
+					t.Errorf("%s: the first of the list is %s, after %d statements, want c00003 after 2", from, item, len(r.sent))
+				}
+			}
+			if got != n-3 {
+				t.Errorf("%s: %d entities, want %d", from, got, n-3)
+			}
+			items, more, err = q.ListPage(t.Context(), query.ListRequest{Limit: pointer(n), Offset: pointer(2)})
+			if got := len(taken(t, items)); err != nil || !more || got != query.MaxLimit {
+				t.Errorf("%s: a page of %d for a limit of %d, more %v, %v", from, got, n, more, err)
+			}
+		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -23,7 +24,7 @@ func TestStatements(t *testing.T) {
 	count := db.WithObserver(func(context.Context, string, string) func(error) { n.Add(1); return nil })
 	for name, d := range map[string]db.DB{"SQLite": dbtest.SQLite(t, store.Migrations(), count), "PostgreSQL": dbtest.Postgres(t, store.Migrations(), count)} {
 		all := fill(t, d, random(rand.New(rand.NewPCG(7, 8)), 120), nil, nil)
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		var refs []string
 		for _, s := range all[:100] {
 			refs = append(refs, s.ref)
@@ -119,7 +120,7 @@ func BenchmarkReads(b *testing.B) {
 		if _, err := d.Exec(b.Context(), db.Same("ANALYZE")); err != nil {
 			b.Fatal(err)
 		}
-		q := query.New(store.New(d))
+		q := query.New(store.New(d), index.Options{})
 		kind, typ := filter.KeyIn("kind", "component"), filter.KeyIn("spec.type", "service")
 		both := filter.AllOf(kind, typ)
 		ref, _ := entity.ParseRef(all[77].ref)

@@ -1,8 +1,10 @@
 package query
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"slices"
 	"strings"
 
@@ -73,7 +75,7 @@ func (c *Cursor) String() string {
 const maxCursor = 2 << 20
 
 // ParseCursor reads a cursor of this version or of an older one that wrote the same
-// members. Whatever is wrong with it is an apierr.Input.
+// members, and no others. Whatever is wrong with it is an apierr.Input.
 func ParseCursor(s string) (*Cursor, error) {
 	bad := func(why string) error { return apierr.Input.New("malformed cursor: %s", why) }
 	if len(s) > maxCursor {
@@ -86,8 +88,13 @@ func ParseCursor(s string) (*Cursor, error) {
 		}
 	}
 	var w wireCursor
-	if err := json.Unmarshal(b, &w); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w); err != nil {
 		return nil, bad("not the JSON of a cursor")
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, bad("more than one JSON value")
 	}
 	if w.OrderFields == nil {
 		return nil, bad("orderFields is missing")

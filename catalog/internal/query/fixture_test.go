@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -78,6 +81,9 @@ func fill(t testing.TB, d db.DB, list []entity.Entity, relations map[string][]en
 		if _, err := db.InsertRows(ctx, d, db.Insert{Table: in.table, Columns: in.cols}, in.rows); err != nil {
 			t.Fatalf("fill %s: %v", in.table, err)
 		}
+	}
+	if _, err := d.Exec(ctx, db.Same("UPDATE change_seq SET value = $1"), len(list)); err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -147,15 +153,61 @@ func names(items []json.RawMessage) []string {
 	return out
 }
 
+// taken is everything that a list yields.
+func taken(t testing.TB, seq iter.Seq2[json.RawMessage, error]) (out []json.RawMessage) {
+	t.Helper()
+	for item, err := range seq {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
 func pointer(n int) *int { return &n }
 
-// each runs a test on both databases over the same entities.
+// each runs a test on both databases over the same entities, once with the database
+// answering and once from memory, where the database is not asked for index rows.
 func each(t *testing.T, list []entity.Entity, relations map[string][]entity.Relation, emit map[string][]string, test func(t *testing.T, q *query.Query, all []served)) {
 	t.Helper()
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
 		all := fill(t, d, list, relations, emit)
-		test(t, query.New(store.New(d)), all)
+		t.Run("database", func(t *testing.T) { test(t, query.New(store.New(d), index.Options{}), all) })
+		t.Run("memory", func(t *testing.T) {
+			r := &recorder{DB: d}
+			q := query.New(store.New(r), index.Options{})
+			load(t, d, q)
+			r.sent = nil
+			test(t, q, all)
+			for _, s := range r.sent {
+				if inIndex.MatchString(s.sql.Postgres) && !severalOrders.MatchString(s.sql.Postgres) {
+					t.Fatalf("the database is asked: %s", s.sql.Postgres)
+				}
+			}
+		})
 	})
+}
+
+var (
+	inIndex       = regexp.MustCompile(`\bsearch\b`)
+	severalOrders = regexp.MustCompile(` ob ON `) // which are not answered from memory
+)
+
+// load takes everything into memory.
+func load(t testing.TB, d db.DB, q *query.Query) {
+	t.Helper()
+	rows, err := d.Query(t.Context(), db.Same("SELECT key FROM search_keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := db.Collect(rows, func(r db.Row, key *string) error { return r.Scan(key) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Load(t.Context(), keys...); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

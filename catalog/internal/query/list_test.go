@@ -76,7 +76,7 @@ func TestLegacyLists(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					got = append(got, names(items)...)
+					got = append(got, names(taken(t, items))...)
 					if !more {
 						break
 					}

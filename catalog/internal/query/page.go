@@ -3,9 +3,11 @@ package query
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
@@ -58,30 +60,43 @@ func (q *Query) Page(ctx context.Context, r PageRequest) (Page, error) {
 	sel := selection(c.Where, r.Auth)
 	c.FullText.add(&sel, first)
 
-	total := c.Total
-	if !c.hasTotal && !c.skipTotal {
-		var err error
-		if total, err = q.store.Count(ctx, sel, order); err != nil {
-			return Page{}, saying(err, "count entities")
-		}
-		if total == 0 {
-			limit = 0 // there is nothing to read
-		}
+	ask := limit
+	if !c.Backward && limit > 0 {
+		ask++ // to see whether there is more
+	}
+	pq := store.PageQuery{Selection: sel, Order: order, After: position(c.At), Backward: c.Backward, Limit: ask, Offset: offset}
+	rows, total, err := q.rows(ctx, c, pq)
+	if err != nil {
+		return Page{}, err
+	}
+	if c.hasTotal || c.skipTotal {
+		total = c.Total
 	}
 	if limit == 0 {
 		return Page{Items: []json.RawMessage{}, Total: total}, nil
 	}
-	ask := limit
-	if !c.Backward {
-		ask++ // to see whether there is more
-	}
-	rows, err := q.store.Page(ctx, store.PageQuery{
-		Selection: sel, Order: order, After: position(c.At), Backward: c.Backward, Limit: ask, Offset: offset,
-	})
-	if err != nil {
-		return Page{}, saying(err, "read a page of entities")
-	}
 	return assemble(c, rows, limit, total), nil
+}
+
+// rows reads the rows of a page, and counts the list unless that has been done.
+func (q *Query) rows(ctx context.Context, c *Cursor, pq store.PageQuery) (rows []store.PageRow, total int, err error) {
+	if rows, total, err = q.index.Page(ctx, pq); !errors.Is(err, index.ErrUnready) {
+		return rows, total, saying(err, "read a page of entities")
+	}
+	total = c.Total
+	if !c.hasTotal && !c.skipTotal {
+		if total, err = q.store.Count(ctx, pq.Selection, pq.Order); err != nil {
+			return nil, 0, saying(err, "count entities")
+		}
+		if total == 0 {
+			return nil, 0, nil // there is nothing to read
+		}
+	}
+	if pq.Limit == 0 {
+		return nil, total, nil
+	}
+	rows, err = q.store.Page(ctx, pq)
+	return rows, total, saying(err, "read a page of entities")
 }
 
 // assemble cuts the page out of rows and makes the cursors.

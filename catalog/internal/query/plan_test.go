@@ -14,6 +14,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
@@ -87,7 +88,7 @@ func TestPlans(t *testing.T) {
 	if _, err := d.Exec(t.Context(), db.Same("ANALYZE")); err != nil {
 		t.Fatal(err)
 	}
-	q := query.New(store.New(d))
+	q := query.New(store.New(d), index.Options{})
 	ref, _ := entity.ParseRef(all[0].ref)
 	kind := filter.KeyIn("kind", "component")
 	page := func(r query.PageRequest) func() error {
@@ -128,7 +129,7 @@ func TestPlansAreForTheValuesAsked(t *testing.T) {
 	t.Parallel()
 	d := &recorder{DB: dbtest.Postgres(t, store.Migrations())}
 	all := fill(t, d, random(rand.New(rand.NewPCG(9, 9)), 50), nil, nil)
-	q := query.New(store.New(d))
+	q := query.New(store.New(d), index.Options{})
 	kind, name := filter.KeyIn("kind", "component"), []query.Order{{Field: "metadata.name"}}
 	ref, _ := entity.ParseRef(all[0].ref)
 	for what, read := range map[string]func() error{
@@ -177,7 +178,7 @@ func TestModesOfPoolersStay(t *testing.T) {
 			}
 			d := m.Plugin("test").DB()
 			all := fill(t, d, random(rand.New(rand.NewPCG(9, 9)), 30), nil, nil)
-			q := query.New(store.New(d))
+			q := query.New(store.New(d), index.Options{})
 			kind := filter.KeyIn("kind", "component", "api")
 			ref, _ := entity.ParseRef(all[0].ref)
 			for what, read := range map[string]func() error{

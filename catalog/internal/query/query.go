@@ -19,6 +19,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
@@ -35,11 +36,30 @@ type Auth struct {
 	Where *filter.Predicate // those for which it holds
 }
 
-// A Query answers reads. It is safe for concurrent use.
-type Query struct{ store *store.Store }
+// A Query answers reads: from memory while Run runs, else from the database. The answers
+// are the same. It is safe for concurrent use.
+type Query struct {
+	store *store.Store
+	index *index.Index
+}
 
 // New returns the read path over a store.
-func New(st *store.Store) *Query { return &Query{st} }
+func New(st *store.Store, o index.Options) *Query { return &Query{st, index.New(st, o)} }
+
+// Run keeps what reads ask for in memory, until ctx ends.
+func (q *Query) Run(ctx context.Context) { q.index.Run(ctx) }
+
+// Load takes entities and the index rows of keys into memory before somebody asks.
+func (q *Query) Load(ctx context.Context, keys ...string) error { return q.index.Load(ctx, keys...) }
+
+// either reads from memory, and what is not there from the database.
+func either[T any](memory, database func() (T, error)) (T, error) {
+	v, err := memory()
+	if errors.Is(err, index.ErrUnready) {
+		return database()
+	}
+	return v, err
+}
 
 // lower is a condition as the index has it; nil and what always holds are nil.
 func lower(p *filter.Predicate) *filter.Predicate {
@@ -68,11 +88,17 @@ func (q *Query) ByRef(ctx context.Context, ref entity.Ref, a Auth) (json.RawMess
 	if a.Deny || !db.IsText(ref.String()) {
 		return nil, missing()
 	}
-	e, err := q.store.FinalByRef(ctx, ref.String(), selection(nil, a))
+	e, err := q.final(ctx, ref.String(), selection(nil, a))
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, missing()
 	}
 	return e, saying(err, "read entity %s", ref)
+}
+
+func (q *Query) final(ctx context.Context, ref string, sel store.Selection) ([]byte, error) {
+	return either(
+		func() ([]byte, error) { return q.index.ByRef(ctx, ref, sel) },
+		func() ([]byte, error) { return q.store.FinalByRef(ctx, ref, sel) })
 }
 
 // ByUID returns an entity, or an apierr.NotFound.
@@ -81,7 +107,10 @@ func (q *Query) ByUID(ctx context.Context, uid string, a Auth) (json.RawMessage,
 	if a.Deny || !db.IsText(uid) {
 		return nil, missing()
 	}
-	e, err := q.store.FinalByUID(ctx, uid, selection(nil, a))
+	sel := selection(nil, a)
+	e, err := either(
+		func() ([]byte, error) { return q.index.ByUID(ctx, uid, sel) },
+		func() ([]byte, error) { return q.store.FinalByUID(ctx, uid, sel) })
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, missing()
 	}
@@ -105,7 +134,11 @@ func (q *Query) ByRefs(ctx context.Context, refs []string, where *filter.Predica
 		}
 	}
 	slices.Sort(ask)
-	found, err := q.store.FinalsByRefs(ctx, slices.Compact(ask), selection(where, a))
+	ask = slices.Compact(ask)
+	sel := selection(where, a)
+	found, err := either(
+		func() (map[string][]byte, error) { return q.index.ByRefs(ctx, ask, sel) },
+		func() (map[string][]byte, error) { return q.store.FinalsByRefs(ctx, ask, sel) })
 	if err != nil {
 		return nil, saying(err, "read %d entities by reference", len(refs))
 	}
@@ -149,7 +182,17 @@ func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessa
 			o := r.Order[0].store()
 			order = &o
 		}
-		for e, err := range q.store.StreamFinals(ctx, selection(r.Where, r.Auth), order) {
+		sel := selection(r.Where, r.Auth)
+		list, err := either(
+			func() (iter.Seq2[[]byte, error], error) {
+				return q.index.List(ctx, sel, order, q.recheck(ctx, sel))
+			},
+			func() (iter.Seq2[[]byte, error], error) { return q.store.StreamFinals(ctx, sel, order), nil })
+		if err != nil {
+			yield(nil, saying(err, "list entities"))
+			return
+		}
+		for e, err := range list {
 			if !yield(e, saying(err, "list entities")) {
 				return
 			}
@@ -160,11 +203,11 @@ func (q *Query) List(ctx context.Context, r ListRequest) iter.Seq2[json.RawMessa
 // maxOrders bounds the joins of one page.
 const maxOrders = 8
 
-// ListPage returns a page of GET /entities, and whether there is more behind it. Here
-// entities without a value for an order come last.
-func (q *Query) ListPage(ctx context.Context, r ListRequest) (items []json.RawMessage, more bool, err error) {
+// ListPage yields a page of GET /entities, and says whether there is more behind it. Here
+// entities without a value for an order come last. Like List it holds no connection.
+func (q *Query) ListPage(ctx context.Context, r ListRequest) (items iter.Seq2[json.RawMessage, error], more bool, err error) {
 	if r.Auth.Deny {
-		return nil, false, nil
+		return func(func(json.RawMessage, error) bool) {}, false, nil
 	}
 	if len(r.Order) > maxOrders {
 		return nil, false, apierr.Input.New("at most %d orders can be given", maxOrders)
@@ -180,26 +223,38 @@ func (q *Query) ListPage(ctx context.Context, r ListRequest) (items []json.RawMe
 	for _, o := range r.Order {
 		orders = append(orders, o.store())
 	}
-	ask := limit
-	if limit >= 0 {
-		ask++
-	}
-	found, err := q.store.FinalsAt(ctx, selection(r.Where, r.Auth), orders, ask, offset)
+	sel := selection(r.Where, r.Auth)
+	list, err := either(
+		func() (found iter.Seq2[[]byte, error], err error) {
+			found, more, err = q.index.ListPage(ctx, sel, orders, limit, offset, q.recheck(ctx, sel))
+			return found, err
+		},
+		func() (iter.Seq2[[]byte, error], error) {
+			ask := limit
+			if limit >= 0 {
+				ask++
+			}
+			ids, err := q.store.FinalIDsAt(ctx, sel, orders, ask, offset)
+			if limit >= 0 && len(ids) > limit {
+				ids, more = ids[:limit], true
+			}
+			return q.store.StreamByID(ctx, ids, sel), err
+		})
 	if err != nil {
 		return nil, false, saying(err, "list entities from %d on", offset)
 	}
-	if limit >= 0 && len(found) > limit {
-		found, more = found[:limit], true
-	}
-	return raw(found), more, nil
+	return func(yield func(json.RawMessage, error) bool) {
+		for e, err := range list {
+			if !yield(e, saying(err, "list entities from %d on", offset)) {
+				return
+			}
+		}
+	}, more, nil
 }
 
-func raw(list [][]byte) []json.RawMessage {
-	out := make([]json.RawMessage, len(list))
-	for i, b := range list {
-		out[i] = b
-	}
-	return out
+// recheck returns the bytes of those of ids that a selection still has.
+func (q *Query) recheck(ctx context.Context, sel store.Selection) func(ids []int64) (map[int64][]byte, error) {
+	return func(ids []int64) (map[int64][]byte, error) { return q.store.FinalsByID(ctx, ids, sel) }
 }
 
 // A FacetValue is a value of a facet, and how many entities have it.
@@ -225,7 +280,10 @@ func (q *Query) Facets(ctx context.Context, facets []string, where *filter.Predi
 	if a.Deny {
 		return out, nil
 	}
-	found, err := q.store.Facets(ctx, keys, selection(where, a))
+	sel := selection(where, a)
+	found, err := either(
+		func() ([]store.Facet, error) { return q.index.Facets(ctx, keys, sel) },
+		func() ([]store.Facet, error) { return q.store.Facets(ctx, keys, sel) })
 	if err != nil {
 		return nil, saying(err, "count the values of %d facets", len(keys))
 	}
@@ -255,30 +313,62 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 	if a.Deny {
 		return "", nil, apierr.NotAllowed.New("")
 	}
-	id, err := q.store.FinalID(ctx, root)
-	if errors.Is(err, db.ErrNoRows) {
-		return "", nil, apierr.NotFound.New("no entity %s", ref)
-	}
-	if err != nil {
-		return "", nil, saying(err, "read the ancestry of %s", ref)
-	}
 	sel := selection(nil, a)
-	first, err := q.store.FinalByRef(ctx, root, sel)
-	if errors.Is(err, db.ErrNoRows) {
+	l, err := q.index.Ancestry(ctx, root, sel)
+	emitters := func(level []int64) (out []store.Emitter, err error) {
+		slices.Sort(level)
+		for _, id := range level {
+			out = append(out, l.Emitters[id]...)
+		}
+		return out, nil
+	}
+	if errors.Is(err, index.ErrUnready) {
+		l, err = q.root(ctx, root, sel)
+		emitters = func(level []int64) ([]store.Emitter, error) { return q.store.Emitters(ctx, level, sel) }
+	}
+	switch {
+	case err != nil:
+		return "", nil, saying(err, "read the ancestry of %s", ref)
+	case !l.Exists:
+		return "", nil, apierr.NotFound.New("no entity %s", ref)
+	case l.Root == 0:
 		return "", nil, apierr.NotAllowed.New("")
 	}
-	if err != nil {
+	if items, err = ancestors(l, emitters); err != nil {
 		return "", nil, saying(err, "read the ancestry of %s", ref)
 	}
-	items = []AncestryItem{{Entity: first, Parents: []string{}}}
-	at := map[int64]int{id: 0} // row to item
-	for level := []int64{id}; len(level) > 0; {
-		emitters, err := q.store.Emitters(ctx, level, sel)
+	return root, items, nil
+}
+
+// root is the lineage of an entity without its emitters, from the database.
+func (q *Query) root(ctx context.Context, ref string, sel store.Selection) (l index.Lineage, err error) {
+	id, err := q.store.FinalID(ctx, ref)
+	if errors.Is(err, db.ErrNoRows) {
+		return l, nil
+	}
+	if err != nil {
+		return l, err
+	}
+	l.Exists = true
+	l.Entity, err = q.store.FinalByRef(ctx, ref, sel)
+	if errors.Is(err, db.ErrNoRows) {
+		return l, nil
+	}
+	l.Root = id
+	return l, err
+}
+
+// ancestors walks up level by level.
+func ancestors(l index.Lineage, emitters func(level []int64) ([]store.Emitter, error)) ([]AncestryItem, error) {
+	items := []AncestryItem{{Entity: l.Entity, Parents: []string{}}}
+	at := map[int64]int{l.Root: 0} // row to item
+	for level := []int64{l.Root}; len(level) > 0; {
+		found, err := emitters(level)
 		if err != nil {
-			return "", nil, saying(err, "read the ancestry of %s", ref)
+			return nil, err
 		}
 		level = nil
-		for _, e := range emitters {
+		for _, e := range found {
 			child := &items[at[e.Child]]
 			child.Parents = append(child.Parents, e.Ref)
 			if _, seen := at[e.ID]; seen || e.Entity == nil {
@@ -289,7 +379,7 @@ func (q *Query) Ancestry(ctx context.Context, ref entity.Ref, a Auth) (root stri
 			level = append(level, e.ID)
 		}
 	}
-	return root, items, nil
+	return items, nil
 }
 
 // FullText is a search in the values of fields; by default in the one that results are

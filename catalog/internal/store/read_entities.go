@@ -62,7 +62,7 @@ func (s *Store) final(ctx context.Context, plain db.SQL, column, value string, s
 }
 
 func (s *Store) statement(ctx context.Context, sel Selection, scan bool, keys ...string) (*statement, error) {
-	ids, err := s.keyIDs(ctx, sel.keys(keys...))
+	ids, err := s.keyIDs(ctx, sel.Keys(keys...))
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +90,8 @@ func (s *Store) FinalsByRefs(ctx context.Context, refs []string, sel Selection) 
 }
 
 // StreamFinals yields all entities of a selection: by uid, or by the first value of
-// order, where entities without one are left out. It reads their ids first and then
-// batches of entities, so that a client that reads slowly holds no connection. What
-// leaves the selection meanwhile is left out.
+// order, where entities without one are left out. What leaves the selection meanwhile is
+// left out.
 func (s *Store) StreamFinals(ctx context.Context, sel Selection, order *Order) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		ids, err := s.finalIDs(ctx, sel, order)
@@ -100,8 +99,16 @@ func (s *Store) StreamFinals(ctx context.Context, sel Selection, order *Order) i
 			yield(nil, err)
 			return
 		}
+		s.StreamByID(ctx, ids, sel)(yield)
+	}
+}
+
+// StreamByID yields those of ids that a selection has, in their order. It reads batches,
+// so that a client that reads slowly holds no connection.
+func (s *Store) StreamByID(ctx context.Context, ids []int64, sel Selection) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		for batch := range slices.Chunk(ids, streamBatch) {
-			found, err := s.finalsByID(ctx, batch, sel)
+			found, err := s.FinalsByID(ctx, batch, sel)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -142,7 +149,8 @@ func (s *Store) finalIDs(ctx context.Context, sel Selection, order *Order) ([]in
 	return column[int64](s.db.Query(ctx, q.sql(), q.args...))
 }
 
-func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map[int64][]byte, error) {
+// FinalsByID returns those of ids that a selection has.
+func (s *Store) FinalsByID(ctx context.Context, ids []int64, sel Selection) (map[int64][]byte, error) {
 	q, err := s.statement(ctx, sel, false)
 	if err != nil {
 		return nil, err
@@ -161,10 +169,10 @@ func (s *Store) finalsByID(ctx context.Context, ids []int64, sel Selection) (map
 	return out, err
 }
 
-// FinalsAt returns the entities from offset on, limit of them at most; a negative
+// FinalIDsAt returns the rows of the entities from offset on, limit of them at most; a negative
 // limit is none. They are ordered by the keys, those without a value last, and then
 // by uid; without a key by ref.
-func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, limit, offset int) ([][]byte, error) {
+func (s *Store) FinalIDsAt(ctx context.Context, sel Selection, orders []Order, limit, offset int) ([]int64, error) {
 	var keys []string
 	for _, o := range orders {
 		keys = append(keys, o.Key)
@@ -173,7 +181,7 @@ func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, lim
 	if err != nil {
 		return nil, err
 	}
-	q.WriteString("SELECT e.entity FROM final_entities e")
+	q.WriteString("SELECT e.id FROM final_entities e")
 	var by []string
 	for i, o := range orders {
 		alias := "o" + string(rune('a'+i))
@@ -193,5 +201,5 @@ func (s *Store) FinalsAt(ctx context.Context, sel Selection, orders []Order, lim
 		limit = 1 << 30
 	}
 	q.WriteString(" LIMIT " + q.arg(limit) + " OFFSET " + q.arg(offset))
-	return column[[]byte](s.db.Query(ctx, q.sql(), q.args...))
+	return column[int64](s.db.Query(ctx, q.sql(), q.args...))
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/callboard-dev/callboard/backend/db"
 )
@@ -191,5 +192,44 @@ func (s *Store) Emitters(ctx context.Context, ids []int64, sel Selection) (out [
 		out = append(out, e)
 		return err
 	})
+	return out, err
+}
+
+// Every step looks up the edges of one row by the index. Left to itself, PostgreSQL
+// guesses that there are many rows and reads all edges.
+var selectLineages = db.SQL{
+	Postgres: `
+	WITH RECURSIVE root AS (SELECT id, ref FROM refresh_state WHERE ref = ANY($1)),
+	up (id) AS (
+		SELECT id FROM root
+		UNION SELECT e.source_id FROM up, LATERAL (
+			SELECT source_id FROM refresh_edges WHERE target_id = up.id AND source_id IS NOT NULL OFFSET 0) e)
+	SELECT 0::bigint, id, ref FROM root
+	UNION ALL SELECT up.id, e.id, e.ref FROM up, LATERAL (
+		SELECT s.id, s.ref FROM refresh_edges r JOIN refresh_state s ON s.id = r.source_id WHERE r.target_id = up.id OFFSET 0) e`,
+	SQLite: `
+	WITH RECURSIVE root AS (SELECT id, ref FROM refresh_state WHERE ref IN (SELECT value FROM json_each($1))),
+	up (id) AS (
+		SELECT id FROM root
+		UNION SELECT r.source_id FROM up CROSS JOIN refresh_edges r WHERE r.target_id = up.id AND r.source_id IS NOT NULL)
+	SELECT 0, id, ref FROM root
+	UNION ALL SELECT up.id, s.id, s.ref FROM up CROSS JOIN refresh_edges r CROSS JOIN refresh_state s
+		WHERE r.target_id = up.id AND s.id = r.source_id`,
+}
+
+// Lineages returns who emits refs and who emits those, all the way up, by the row that is
+// emitted, ordered by reference; refs themselves are below 0. Entities have no bytes.
+func (s *Store) Lineages(ctx context.Context, refs []string) (map[int64][]Emitter, error) {
+	out := map[int64][]Emitter{}
+	rows, err := s.db.Query(ctx, selectLineages, refs)
+	err = each(rows, err, func(r db.Row) error {
+		var e Emitter
+		err := r.Scan(&e.Child, &e.ID, &e.Ref)
+		out[e.Child] = append(out[e.Child], e)
+		return err
+	})
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b Emitter) int { return strings.Compare(a.Ref, b.Ref) })
+	}
 	return out, err
 }

@@ -23,8 +23,8 @@ type Selection struct {
 	TextKeys []string
 }
 
-// keys lists the index keys that a selection speaks of.
-func (s Selection) keys(more ...string) []string {
+// Keys lists the index keys that a selection speaks of, and those of more.
+func (s Selection) Keys(more ...string) []string {
 	out := append([]string(nil), more...)
 	var walk func(p filter.Predicate)
 	walk = func(p filter.Predicate) {
@@ -121,7 +121,7 @@ func (q *statement) sql() db.SQL {
 
 // selection writes the conditions on the entity, each after AND.
 func (q *statement) selection(s Selection) {
-	q.apart = len(s.keys()) > maxJoined
+	q.apart = len(s.Keys()) > maxJoined
 	for _, p := range []*filter.Predicate{s.Where, s.Auth} {
 		if p != nil && !p.Everything() {
 			q.WriteString(" AND ")

@@ -123,6 +123,22 @@ func Open(t testing.TB, version string) *Server {
 	return s
 }
 
+// OpenWith starts a server of its own for this call, with settings of PostgreSQL as
+// NAME=VALUE: measurements want it as it is in production, not as it is fast in tests.
+// It ends with the test binary. The server that CALLBOARD_TEST_POSTGRES names is taken as
+// it is.
+func OpenWith(t testing.TB, version string, settings ...string) *Server {
+	t.Helper()
+	if os.Getenv(serverEnv) != "" {
+		return Open(t, version)
+	}
+	admin, err := start(version, settings...)
+	if err != nil {
+		t.Fatalf("start PostgreSQL %s: %v", version, err)
+	}
+	return &Server{Version: version, admin: admin}
+}
+
 // foreign reports whether this is the test binary of another module.
 func foreign() bool {
 	info, ok := debug.ReadBuildInfo()

@@ -35,7 +35,8 @@ rm -rf -- "$FOLDER"
 `
 
 // start starts a server of a version and returns the URL of its database postgres.
-func start(version string) (string, error) {
+// Settings are NAME=VALUE and come after those for tests, so that they win.
+func start(version string, settings ...string) (string, error) {
 	bin, err := testbed.Find("postgres-" + version)
 	if err != nil {
 		return "", err
@@ -45,14 +46,14 @@ func start(version string) (string, error) {
 		return "", err
 	}
 	for try := 1; ; try++ {
-		url, err := startOnce(bin, as)
+		url, err := startOnce(bin, as, settings)
 		if err == nil || try == startTries {
 			return url, err
 		}
 	}
 }
 
-func startOnce(bin string, as user) (url string, err error) {
+func startOnce(bin string, as user, settings []string) (url string, err error) {
 	home, err := os.MkdirTemp(folder(), "callboard-postgres-")
 	if err != nil {
 		return "", err
@@ -74,11 +75,11 @@ func startOnce(bin string, as user) (url string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return serve(bin, home, data, port, as)
+	return serve(bin, home, data, port, as, settings)
 }
 
 // serve starts the server on a port and waits until it answers.
-func serve(bin, home, data string, port int, as user) (string, error) {
+func serve(bin, home, data string, port int, as user, settings []string) (string, error) {
 	logFile, err := os.OpenFile(filepath.Join(home, "log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return "", err
@@ -94,6 +95,9 @@ func serve(bin, home, data string, port int, as user) (string, error) {
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
 		"-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "autovacuum=off",
 		"-c", "max_connections=200", "-c", "shared_buffers=64MB")
+	for _, s := range settings {
+		cmd.Args = append(cmd.Args, "-c", s)
+	}
 	cmd.Env = append(os.Environ(), "FOLDER="+home, "LC_ALL=C")
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = home, alive, logFile, logFile
 	cmd.SysProcAttr = as.attributes()
