@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -56,7 +57,7 @@ const chunk = 500
 // unchanged is dropped as it comes, and what changed is spooled.
 func (p *Provider) Replace(ctx context.Context, list iter.Seq2[Deferred, error]) error {
 	e, start := p.engine, time.Now()
-	l := &listing{provider: p, seen: map[string]string{}}
+	l := &listing{provider: p, seen: map[string]string{}, members: e.store}
 	defer l.spool.close()
 	for d, err := range list {
 		if err != nil {
@@ -85,7 +86,7 @@ func (p *Provider) Replace(ctx context.Context, list iter.Seq2[Deferred, error])
 func (p *Provider) Apply(ctx context.Context, added []Deferred, removed []string) error {
 	e, start := p.engine, time.Now()
 	var sum *summary
-	l := &listing{provider: p, seen: map[string]string{}}
+	l := &listing{provider: p, seen: map[string]string{}, members: e.store}
 	defer l.spool.close()
 	for _, d := range added {
 		if err := l.add(ctx, d); err != nil {
@@ -139,9 +140,15 @@ type summary struct {
 	held                               *store.HeldRemoval
 }
 
+// members tells what a provider emits; both a Store and a transaction do.
+type members interface {
+	MembersByRef(ctx context.Context, provider string, refs []string) ([]store.Member, error)
+}
+
 // A listing is a list of entities on its way into the catalog.
 type listing struct {
 	provider   *Provider
+	members    members
 	seen       map[string]string // location key by reference
 	pending    []store.Content
 	spool      spool
@@ -189,7 +196,7 @@ func (l *listing) flush(ctx context.Context) error {
 	for i, c := range l.pending {
 		refs[i] = c.Ref
 	}
-	members, err := l.provider.engine.store.MembersByRef(ctx, l.provider.Name, refs)
+	members, err := l.members.MembersByRef(ctx, l.provider.Name, refs)
 	if err != nil {
 		return fmt.Errorf("provider %s: compare entities: %w", l.provider.Name, err)
 	}
@@ -219,28 +226,33 @@ func (p *Provider) replace(ctx context.Context, tx *store.Tx, l *listing) (*summ
 		return nil, err
 	}
 	sum := &summary{unchanged: l.unchanged}
-	var gone []int64
-	var goneRefs []string
-	total := 0
-	err := tx.Members(ctx, p.Name, func(m store.Member) {
-		total++
-		if _, ok := l.seen[m.Ref]; !ok {
-			gone, goneRefs = append(gone, m.ID), append(goneRefs, m.Ref)
+	set, err := p.unlisted(ctx, tx, l)
+	if err != nil {
+		return nil, err
+	}
+	states, err := lockByRef(ctx, tx, set.ids, slices.Concat(l.spool.refs, set.claimed))
+	if err != nil {
+		return nil, err
+	}
+	for !tx.Alone() && len(set.ids)+len(set.claimed) > 0 {
+		// Until the locks were there, somebody else could make a claim an edge, and
+		// the other way round.
+		now, err := p.unlisted(ctx, tx, l)
+		if err != nil {
+			return nil, err
 		}
-	})
-	if err != nil {
-		return nil, err
+		same := slices.Equal(now.ids, set.ids)
+		set = now
+		if same {
+			break
+		}
+		more, err := lockByRef(ctx, tx, set.ids, set.claimed)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(states, more)
 	}
-	claimed, err := tx.ClaimRefs(ctx, p.Name)
-	if err != nil {
-		return nil, err
-	}
-	claimed = slices.DeleteFunc(claimed, func(ref string) bool { _, ok := l.seen[ref]; return ok })
-	hold, err := p.guard(ctx, tx, sum, goneRefs, total)
-	if err != nil {
-		return nil, err
-	}
-	states, err := lockByRef(ctx, tx, gone, l.spool.refs)
+	hold, err := p.guard(ctx, tx, sum, set.refs, set.total)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +262,34 @@ func (p *Provider) replace(ctx context.Context, tx *store.Tx, l *listing) (*summ
 	if hold {
 		return sum, nil
 	}
-	return sum, p.remove(ctx, tx, gone, claimed, sum)
+	return sum, p.remove(ctx, tx, set.ids, set.claimed, sum)
+}
+
+// unlisted is what a provider emits and a listing has not.
+type unlisted struct {
+	ids     []int64  // sorted
+	refs    []string // of the same
+	claimed []string // emitted, and held by others
+	total   int      // of the set, before
+}
+
+func (p *Provider) unlisted(ctx context.Context, tx *store.Tx, l *listing) (out unlisted, err error) {
+	byID := map[int64]string{}
+	err = tx.Members(ctx, p.Name, func(m store.Member) {
+		out.total++
+		if _, ok := l.seen[m.Ref]; !ok {
+			byID[m.ID] = m.Ref
+		}
+	})
+	if err != nil {
+		return out, err
+	}
+	for _, id := range sortedKeys(byID) {
+		out.ids, out.refs = append(out.ids, id), append(out.refs, byID[id])
+	}
+	out.claimed, err = tx.ClaimRefs(ctx, p.Name)
+	out.claimed = slices.DeleteFunc(out.claimed, func(ref string) bool { _, ok := l.seen[ref]; return ok })
+	return out, err
 }
 
 // guard decides whether the removals of a listing wait. An answer that is given often

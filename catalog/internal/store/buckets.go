@@ -55,8 +55,17 @@ func (tx *Tx) Members(ctx context.Context, provider string, fn func(Member)) err
 }
 
 // MembersByRef returns those of refs that the provider emits.
-func (s *Store) MembersByRef(ctx context.Context, provider string, refs []string) (out []Member, err error) {
-	rows, err := s.db.Query(ctx, selectMembersByRef, provider, refs)
+func (s *Store) MembersByRef(ctx context.Context, provider string, refs []string) ([]Member, error) {
+	return membersByRef(ctx, s.db, provider, refs)
+}
+
+// MembersByRef is Store.MembersByRef within the transaction.
+func (tx *Tx) MembersByRef(ctx context.Context, provider string, refs []string) ([]Member, error) {
+	return membersByRef(ctx, tx.c, provider, refs)
+}
+
+func membersByRef(ctx context.Context, c db.Conn, provider string, refs []string) (out []Member, err error) {
+	rows, err := c.Query(ctx, selectMembersByRef, provider, refs)
 	err = each(rows, err, func(r db.Row) error {
 		var m Member
 		var key *string
