@@ -14,6 +14,7 @@ type serveParams struct {
 	Catalog *catalog
 	Router  backend.Router
 	Landing backend.Landing
+	Auditor backend.Auditor
 }
 
 // serve mounts the API (contract catalog.md, 1.6), and lists the entities on the
@@ -22,7 +23,7 @@ func serve(p serveParams) {
 	c := p.Catalog.p
 	reads := query.New(c.Store)
 	api.Register(p.Router, api.Deps{
-		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log,
+		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
 		LocationTypes:     c.Extensions.types,
 		RefreshOnConflict: c.Config.DefaultLocationConflictStrategy == "refresh",
 		ReadOnly:          c.Config.ReadOnly,

@@ -182,10 +182,13 @@ func (l *Locations) Delete(ctx context.Context, id string) error {
 		if err != nil {
 			return nil, notFound(err, id)
 		}
-		if _, err := tx.DeleteLocation(ctx, id); err != nil {
+		// While the row is there, the trash learns that the entity is a registered one's.
+		sum, err := l.provider.apply(ctx, tx, list, []string{row.EntityRef})
+		if err != nil {
 			return nil, err
 		}
-		return l.provider.apply(ctx, tx, list, []string{row.EntityRef})
+		_, err = tx.DeleteLocation(ctx, id)
+		return sum, err
 	})
 	if err != nil {
 		return fmt.Errorf("delete location %s: %w", id, err)

@@ -31,8 +31,8 @@ type Guard struct {
 	Minimum int
 }
 
-// confirmations is how many equal answers a held removal needs in all.
-const confirmations = 3
+// Confirmations is how many equal answers a held removal needs in all.
+const Confirmations = 3
 
 func (g Guard) holds(removed, total int) bool {
 	return g.Share > 0 && removed >= max(g.Minimum, 1) && float64(removed) > g.Share*float64(total)
@@ -128,6 +128,9 @@ func (p *Provider) tell(ctx context.Context, sum *summary, duplicates []string, 
 		e.log.WarnContext(ctx, "a provider would remove an unusual share of its entities; they are kept until the removal is released or two further listings agree",
 			"provider", p.Name, "removed", sum.held.Removed, "of", sum.held.Total, "answers", sum.held.Times)
 		e.publish(ctx, TopicHeld, map[string]any{"provider": p.Name, "removed": sum.held.Removed, "total": sum.held.Total, "answers": sum.held.Times})
+		if e.OnHeld != nil {
+			e.OnHeld(ctx, *sum.held)
+		}
 	}
 	e.Wake()
 	e.Stitcher.Wake()
@@ -149,6 +152,7 @@ type members interface {
 type listing struct {
 	provider   *Provider
 	members    members
+	uid        string            // that a new row gets; empty: a new one
 	seen       map[string]string // location key by reference
 	pending    []store.Content
 	spool      spool
@@ -170,7 +174,7 @@ func (l *listing) add(ctx context.Context, d Deferred) error {
 		return err
 	}
 	hash := sha256.Sum256(document)
-	c := store.Content{Ref: e.Ref().String(), LocationKey: d.LocationKey, Unprocessed: document, Hash: hash[:]}
+	c := store.Content{UID: l.uid, Ref: e.Ref().String(), LocationKey: d.LocationKey, Unprocessed: document, Hash: hash[:]}
 	if key, twice := l.seen[c.Ref]; twice {
 		l.duplicates = append(l.duplicates, c.Ref)
 		if key != c.LocationKey {
@@ -293,7 +297,7 @@ func (p *Provider) unlisted(ctx context.Context, tx *store.Tx, l *listing) (out 
 }
 
 // guard decides whether the removals of a listing wait. An answer that is given often
-// enough, or that somebody released, goes through.
+// enough goes through.
 func (p *Provider) guard(ctx context.Context, tx *store.Tx, sum *summary, gone []string, total int) (hold bool, err error) {
 	now := p.engine.now()
 	if p.Deliberate || !p.engine.Guard.holds(len(gone), total) {
@@ -312,11 +316,11 @@ func (p *Provider) guard(ctx context.Context, tx *store.Tx, sum *summary, gone [
 		return false, err
 	}
 	equal := err == nil && bytes.Equal(held.Digest, digest.Sum(nil))
-	if equal && (held.Released || held.Times+1 >= confirmations) {
+	if equal && held.Times+1 >= Confirmations {
 		return false, tx.DropHeldRemoval(ctx, p.Name)
 	}
 	if !equal {
-		refs, err := json.Marshal(gone[:min(100, len(gone))])
+		refs, err := json.Marshal(gone)
 		if err != nil {
 			return false, err
 		}
@@ -454,6 +458,9 @@ func (p *Provider) remove(ctx context.Context, tx *store.Tx, ids []int64, claime
 // apply stores a listing as additions and removes refs, within tx.
 func (p *Provider) apply(ctx context.Context, tx *store.Tx, l *listing, removed []string) (*summary, error) {
 	if err := tx.LockProvider(ctx, p.Name); err != nil {
+		return nil, err
+	}
+	if err := p.relist(ctx, tx, l); err != nil {
 		return nil, err
 	}
 	sum := &summary{unchanged: l.unchanged}

@@ -264,7 +264,7 @@ var (
 )
 
 // DeleteStates deletes rows, which LockDoomed locked, and all that hangs on them, leaves
-// a tombstone for each that was served, and queues those that lose a relation for stitching at a time.
+// a tombstone and a copy in the trash for each that was served, and queues those that lose a relation for stitching at a time.
 func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []int64, refs []string) error {
 	if len(ids) == 0 {
 		return nil
@@ -289,6 +289,9 @@ func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []i
 		return err
 	}
 	if served > 0 {
+		if _, err := tx.c.Exec(ctx, insertTrash, ids, db.At(now)); err != nil {
+			return err
+		}
 		last, err := tx.takeSeq(ctx, served)
 		if err != nil {
 			return err
