@@ -46,6 +46,7 @@ type params struct {
 	Reader       scm.Reader
 	Scheduler    backend.Scheduler `optional:"true"`
 	Events       backend.Events    `optional:"true"`
+	Auditor      backend.Auditor
 }
 
 // catalog is the running plugin, put together.
@@ -84,6 +85,7 @@ func newCatalog(p params) (*catalog, error) {
 		KeepOrphans: p.Config.OrphanStrategy == "keep",
 		Guard:       ingest.Guard(p.Config.MassDeletionGuard),
 		OnFailure:   c.onFailure(),
+		OnHeld:      c.onHeld,
 	}
 	if p.Events != nil {
 		o.Publisher = p.Events
@@ -104,6 +106,13 @@ func (c *catalog) onFailure() func(context.Context, entity.Entity, []ingest.Fail
 		}
 		tell(ctx, ProcessingError{Unprocessed: e, Errors: out})
 	}
+}
+
+// onHeld audits that removals of a listing are held back: somebody has to decide.
+func (c *catalog) onHeld(ctx context.Context, held store.HeldRemoval) {
+	c.p.Auditor.CreateEvent(ctx, backend.AuditEvent{ID: "held-removal", Severity: backend.AuditHigh, Meta: map[string]any{
+		"provider": held.Provider, "removed": held.Removed, "total": held.Total, "answers": held.Times,
+	}}).Success(nil)
 }
 
 // pipeline has the processors in their order (contract catalog.md, 3.3).
@@ -222,6 +231,7 @@ func (c *catalog) connect(ctx context.Context) (installed []string, err error) {
 			return nil, err
 		}
 	}
+	installed = append(installed, ingest.RestoredEntities)
 	c.live.OnChange(func(Config) {
 		if err := restoreConfigured(context.WithoutCancel(ctx)); err != nil {
 			c.p.Log.Error("the locations of the changed configuration could not be stored", "error", err)
@@ -270,7 +280,9 @@ func (c *catalog) run(ctx context.Context, installed []string) error {
 	return c.tasks.schedule("catalog_orphan_cleanup", every(30*time.Second, 24*time.Second), func(ctx context.Context) error {
 		_, err := c.engine.DeleteOrphans(ctx)
 		if rounds++; rounds%2 == 0 {
-			err = errors.Join(err, c.engine.Reconcile(ctx), c.p.Store.PruneDeletions(ctx, time.Now().Add(-keepDeletions)))
+			now := time.Now()
+			err = errors.Join(err, c.engine.LetGoOfRestored(ctx), c.engine.Reconcile(ctx),
+				c.p.Store.PruneDeletions(ctx, now.Add(-keepDeletions)), c.p.Store.PruneTrash(ctx, now.Add(-ingest.TrashKept)))
 		}
 		return err
 	})

@@ -17,6 +17,7 @@ type serveParams struct {
 	Catalog *catalog
 	Router  backend.Router
 	Landing backend.Landing
+	Auditor backend.Auditor
 
 	Lifecycle fx.Lifecycle
 }
@@ -31,7 +32,7 @@ func serve(p serveParams) {
 		return nil
 	}})
 	api.Register(p.Router, api.Deps{
-		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log,
+		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
 		LocationTypes:     c.Extensions.types,
 		RefreshOnConflict: c.Config.DefaultLocationConflictStrategy == "refresh",
 		ReadOnly:          c.Config.ReadOnly,

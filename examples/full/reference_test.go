@@ -65,6 +65,10 @@ var permissions = map[string]string{
 	"catalog GET /.well-known/backstage/permissions/metadata":          "-",
 	"catalog POST /.well-known/backstage/permissions/apply-conditions": "-",
 	"catalog GET /openapi.json":                                        "-",
+	"catalog GET /callboard/v1/trash":                                  "catalog.entity.delete",
+	"catalog POST /callboard/v1/trash/restore":                         "catalog.entity.delete",
+	"catalog GET /callboard/v1/held-removals":                          "catalog.ingestion.read",
+	"catalog POST /callboard/v1/held-removals/release":                 "catalog.ingestion.manage",
 }
 
 // running is the portal of this package, started with little configuration.

@@ -10,6 +10,7 @@ package api
 import (
 	"log/slog"
 
+	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/scm"
 	"github.com/callboard-dev/callboard/catalog/internal/ingest"
@@ -25,7 +26,8 @@ type Deps struct {
 	Integrations *scm.Integrations
 	Log          *slog.Logger
 
-	Authorizer Authorizer // nil: AllowAll
+	Authorizer Authorizer      // nil: AllowAll
+	Auditor    backend.Auditor // nil: nothing is audited
 	// LocationTypes are those that may be registered; nil: url.
 	LocationTypes []string
 	// RefreshOnConflict makes registering a location again a refresh of it, unless the
@@ -50,7 +52,7 @@ func Register(r Router, d Deps) {
 	}
 	a := &api{Deps: d}
 	for _, route := range a.routes() {
-		r.Handle(route.pattern, route.handler)
+		r.Handle(route.pattern, a.audited(route.audit, route.handler))
 	}
 }
 
@@ -59,36 +61,43 @@ type api struct{ Deps }
 type route struct {
 	pattern string
 	handler httpx.HandlerFunc
+	audit   audit
 }
 
-// routes is the table, in the order of contract 1.6. All of them need credentials.
+// routes is the table, in the order of contract 1.6, and then our own. All of them need
+// credentials.
 func (a *api) routes() []route {
 	return []route{
-		{"GET /entities", a.entities},
-		{"GET /entities/by-query", a.entitiesByQuery},
-		{"POST /entities/by-query", a.entitiesByPredicate},
-		{"GET /entities/by-uid/{uid}", a.entityByUID},
-		{"DELETE /entities/by-uid/{uid}", a.deleteEntity},
-		{"GET /entities/by-name/{kind}/{namespace}/{name}", a.entityByName},
-		{"GET /entities/by-name/{kind}/{namespace}/{name}/ancestry", a.ancestry},
-		{"POST /entities/by-refs", a.entitiesByRefs},
-		{"GET /entity-facets", a.facets},
-		{"POST /entity-facets", a.facetsByPredicate},
-		{"POST /refresh", a.refresh},
-		{"POST /locations", a.createLocation},
-		{"GET /locations", a.locations},
-		{"POST /locations/by-query", a.locationsByPredicate},
-		{"GET /locations/{id}", a.location},
-		{"PUT /locations/{id}", a.updateLocation},
-		{"DELETE /locations/{id}", a.deleteLocation},
-		{"GET /locations/by-entity/{kind}/{namespace}/{name}", a.locationOfEntity},
-		{"POST /analyze-location", a.analyzeLocation},
-		{"POST /validate-entity", a.validateEntity},
-		{"GET /entities/unprocessed/pending", a.pendingEntities},
-		{"GET /entities/unprocessed/failed", a.failedEntities},
-		{"DELETE /entities/unprocessed/delete/{entity_id}", a.deleteUnprocessed},
-		{"GET /.well-known/backstage/permissions/metadata", a.permissionMetadata},
-		{"POST /.well-known/backstage/permissions/apply-conditions", a.applyConditions},
-		{"GET /openapi.json", a.openAPI},
+		{"GET /entities", a.entities, reads(entityFetch, "all")},
+		{"GET /entities/by-query", a.entitiesByQuery, reads(entityFetch, "by-query")},
+		{"POST /entities/by-query", a.entitiesByPredicate, reads(entityFetch, "by-query")},
+		{"GET /entities/by-uid/{uid}", a.entityByUID, reads(entityFetch, "by-uid")},
+		{"DELETE /entities/by-uid/{uid}", a.deleteEntity, acts(entityMutate, "delete", backend.AuditMedium)},
+		{"GET /entities/by-name/{kind}/{namespace}/{name}", a.entityByName, reads(entityFetch, "by-name")},
+		{"GET /entities/by-name/{kind}/{namespace}/{name}/ancestry", a.ancestry, acts(entityFetch, "ancestry", backend.AuditLow)},
+		{"POST /entities/by-refs", a.entitiesByRefs, reads(entityFetch, "by-refs")},
+		{"GET /entity-facets", a.facets, audit{id: entityFacets}},
+		{"POST /entity-facets", a.facetsByPredicate, audit{id: entityFacets}},
+		{"POST /refresh", a.refresh, audit{entityMutate, backend.AuditMedium, map[string]any{"queryType": "refresh"}}},
+		{"POST /locations", a.createLocation, acts(locationMutate, "create", backend.AuditMedium)},
+		{"GET /locations", a.locations, reads(locationFetch, "all")},
+		{"POST /locations/by-query", a.locationsByPredicate, reads(locationFetch, "by-query")},
+		{"GET /locations/{id}", a.location, reads(locationFetch, "by-id")},
+		{"PUT /locations/{id}", a.updateLocation, acts(locationMutate, "update", backend.AuditMedium)},
+		{"DELETE /locations/{id}", a.deleteLocation, acts(locationMutate, "delete", backend.AuditMedium)},
+		{"GET /locations/by-entity/{kind}/{namespace}/{name}", a.locationOfEntity, reads(locationFetch, "by-entity")},
+		{"POST /analyze-location", a.analyzeLocation, audit{id: locationLook}},
+		{"POST /validate-entity", a.validateEntity, audit{id: entityValid}},
+		{"GET /entities/unprocessed/pending", a.pendingEntities, reads(entityFetch, "unprocessed")},
+		{"GET /entities/unprocessed/failed", a.failedEntities, reads(entityFetch, "unprocessed")},
+		{"DELETE /entities/unprocessed/delete/{entity_id}", a.deleteUnprocessed, acts(entityMutate, "delete", backend.AuditMedium)},
+		{"GET /.well-known/backstage/permissions/metadata", a.permissionMetadata, audit{}},
+		{"POST /.well-known/backstage/permissions/apply-conditions", a.applyConditions, audit{}},
+		{"GET /openapi.json", a.openAPI, audit{}},
+
+		{"GET /callboard/v1/trash", a.trash, reads(entityFetch, "trash")},
+		{"POST /callboard/v1/trash/restore", a.restore, acts(entityMutate, "restore", backend.AuditMedium)},
+		{"GET /callboard/v1/held-removals", a.heldRemovals, audit{id: removalFetch}},
+		{"POST /callboard/v1/held-removals/release", a.releaseHeldRemoval, acts(removalMutate, "release", backend.AuditMedium)},
 	}
 }

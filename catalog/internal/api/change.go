@@ -17,6 +17,7 @@ func (a *api) deleteEntity(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	uid := r.PathValue("uid")
+	note(r, "uid", uid)
 	auth, err := a.Authorizer.Entities(r.Context(), httpx.CallerOf(r), entityDelete)
 	if err != nil {
 		return err
@@ -40,6 +41,7 @@ func (a *api) deleteEntity(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if ref != "" {
+		note(r, "entityRef", ref)
 		a.Log.InfoContext(r.Context(), "an entity was deleted by request", "entity", ref, "uid", uid, "by", httpx.CallerOf(r).String())
 	}
 	return httpx.Empty(w, http.StatusNoContent)
@@ -59,6 +61,7 @@ func (a *api) refresh(w http.ResponseWriter, r *http.Request) error {
 	if b.err != nil {
 		return b.err
 	}
+	note(r, "entityRef", text)
 	auth, err := a.Authorizer.Entities(r.Context(), httpx.CallerOf(r), entityRefresh)
 	if err != nil {
 		return err

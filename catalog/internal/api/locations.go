@@ -37,7 +37,8 @@ func (a *api) may(r *http.Request, p Permission) error {
 // createLocation is POST /locations (contract 1.6.12).
 func (a *api) createLocation(w http.ResponseWriter, r *http.Request) error {
 	q := httpx.Query(r)
-	dry := slices.Contains([]string{"true", "yes", "y", "on", "1"}, strings.ToLower(q.String("dryRun", "")))
+	_ = q.String("dryRun", "")
+	dry := dryRunOf(r)
 	otherwise := "reject"
 	if a.RefreshOnConflict {
 		otherwise = "refresh"
@@ -53,6 +54,7 @@ func (a *api) createLocation(w http.ResponseWriter, r *http.Request) error {
 	if b.err != nil {
 		return b.err
 	}
+	note(r, "location", loc.String())
 	if a.ReadOnly && !dry {
 		return errReadOnly
 	}
@@ -82,6 +84,11 @@ func (a *api) createLocation(w http.ResponseWriter, r *http.Request) error {
 		Location location          `json:"location"`
 		Entities []json.RawMessage `json:"entities"`
 	}{locationOf(row), []json.RawMessage{}})
+}
+
+// dryRunOf says whether a registration is to be tried only.
+func dryRunOf(r *http.Request) bool {
+	return slices.Contains([]string{"true", "yes", "y", "on", "1"}, strings.ToLower(r.URL.Query().Get("dryRun")))
 }
 
 var errReadOnly = apierr.NotAllowed.New("registered locations cannot be changed, because catalog.readonly is set")
@@ -193,6 +200,7 @@ func (a *api) updateLocation(w http.ResponseWriter, r *http.Request) error {
 	if b.err != nil {
 		return b.err
 	}
+	note(r, "location", loc.String())
 	id, err := a.changeable(r, locationCreate)
 	if err != nil {
 		return err
@@ -210,6 +218,7 @@ func (a *api) updateLocation(w http.ResponseWriter, r *http.Request) error {
 
 // changeable is the id in the path, if the caller may change what it stands for.
 func (a *api) changeable(r *http.Request, p Permission) (id string, err error) {
+	note(r, "id", r.PathValue("id"))
 	if a.ReadOnly {
 		return "", errReadOnly
 	}

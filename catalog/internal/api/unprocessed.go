@@ -107,6 +107,7 @@ func (a *api) deleteUnprocessed(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	uid := r.PathValue("entity_id")
+	note(r, "uid", uid)
 	if !db.IsText(uid) {
 		return apierr.NotFound.New("no entity with uid %q", uid)
 	}
@@ -115,6 +116,7 @@ func (a *api) deleteUnprocessed(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if ref != "" {
+		note(r, "entityRef", ref)
 		a.Log.InfoContext(r.Context(), "an unprocessed entity was deleted by request", "entity", ref, "uid", uid, "by", httpx.CallerOf(r).String())
 	}
 	return httpx.Empty(w, http.StatusNoContent)

@@ -228,7 +228,9 @@ func (a *acceptance) writeRows(ctx context.Context) error {
 		switch {
 		case s.state == nil:
 			c := s.writer.content
-			c.UID = uuid.NewString()
+			if c.UID == "" {
+				c.UID = uuid.NewString()
+			}
 			inserts = append(inserts, c)
 		case s.writer != nil:
 			c := s.writer.content

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -138,11 +139,12 @@ func (e *Engine) commit(ctx context.Context, batch []*finished) (*committed, err
 	return out, err
 }
 
-// tx runs fn in a transaction, again if it lost a race for a reference.
+// tx runs fn in a transaction, again if it lost a race for a reference, or for the source
+// of an edge or claim that another transaction deleted.
 func (e *Engine) tx(ctx context.Context, fn func(*store.Tx) error) error {
 	for try := 1; ; try++ {
 		err := e.store.Tx(ctx, fn)
-		if !errors.Is(err, errRace) || try == 5 {
+		if !errors.Is(err, errRace) && !db.IsForeignKeyViolation(err) || try == 5 {
 			return err
 		}
 	}
@@ -207,7 +209,7 @@ const PeerDelay = 20 * time.Second
 // lock takes all rows that may change, in one statement and one order, and drops
 // outcomes that are out of date.
 func (c *commit) lock(ctx context.Context, batch []*finished) error {
-	ids, parents := make([]int64, 0, len(batch)), make([]int64, 0, len(batch))
+	var ids, parents []int64
 	var refs []string
 	for _, f := range batch {
 		ids = append(ids, f.due.ID)
@@ -218,24 +220,7 @@ func (c *commit) lock(ctx context.Context, batch []*finished) error {
 			}
 		}
 	}
-	edges, err := c.tx.EdgesFrom(ctx, parents)
-	if err != nil {
-		return err
-	}
-	c.edges = map[int64][]store.Edge{}
-	for _, e := range edges {
-		c.edges[e.Source.Entity] = append(c.edges[e.Source.Entity], e)
-		ids = append(ids, e.Target)
-	}
-	claims, err := c.tx.ClaimsFrom(ctx, parents)
-	if err != nil {
-		return err
-	}
-	c.claims = map[int64][]store.Claim{}
-	for _, claim := range claims {
-		c.claims[claim.Source.Entity] = append(c.claims[claim.Source.Entity], claim)
-	}
-	states, err := c.tx.LockStates(ctx, ids, refs)
+	states, err := c.lockEmitted(ctx, parents, ids, refs)
 	if err != nil {
 		return err
 	}
@@ -261,6 +246,52 @@ func (c *commit) lock(ctx context.Context, batch []*finished) error {
 		c.out.woken = true
 	}
 	return c.tx.ForgetResults(ctx, c.now, reread)
+}
+
+// lockEmitted reads what parents emitted so far, and locks that, ids and refs. What was
+// read before the locks is read again with them: until then, somebody else could make a
+// claim of a parent an edge, or an edge's content a claim.
+func (c *commit) lockEmitted(ctx context.Context, parents, ids []int64, refs []string) (states []*store.State, err error) {
+	lockedIDs, lockedRefs := map[int64]bool{}, map[string]bool{}
+	for {
+		edges, err := c.tx.EdgesFrom(ctx, parents)
+		if err != nil {
+			return nil, err
+		}
+		claims, err := c.tx.ClaimsFrom(ctx, parents)
+		if err != nil {
+			return nil, err
+		}
+		c.edges, c.claims = map[int64][]store.Edge{}, map[int64][]store.Claim{}
+		for _, e := range edges {
+			c.edges[e.Source.Entity] = append(c.edges[e.Source.Entity], e)
+			ids = append(ids, e.Target)
+		}
+		for _, claim := range claims {
+			c.claims[claim.Source.Entity] = append(c.claims[claim.Source.Entity], claim)
+			refs = append(refs, claim.Ref)
+		}
+		ids = slices.DeleteFunc(ids, func(id int64) bool { return lockedIDs[id] })
+		refs = slices.DeleteFunc(refs, func(ref string) bool { return lockedRefs[ref] })
+		if len(ids)+len(refs) == 0 {
+			return states, nil
+		}
+		more, err := c.tx.LockStates(ctx, ids, refs)
+		if err != nil {
+			return nil, err
+		}
+		states = append(states, more...)
+		if c.tx.Alone() {
+			return states, nil
+		}
+		for _, id := range ids {
+			lockedIDs[id] = true
+		}
+		for _, ref := range refs {
+			lockedRefs[ref] = true
+		}
+		ids, refs = nil, nil
+	}
 }
 
 // replayable says whether the children that came from the cache, whose documents

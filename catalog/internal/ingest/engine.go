@@ -41,6 +41,8 @@ type Options struct {
 
 	Publisher Publisher        // nil: nobody listens
 	Now       func() time.Time // nil: time.Now
+	// OnHeld is called after each listing whose removals are held back; nil: not.
+	OnHeld func(ctx context.Context, held store.HeldRemoval)
 	// OnFailure is called after each run that failed; nil: not.
 	OnFailure func(ctx context.Context, unprocessed entity.Entity, failures []Failure)
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -55,17 +56,26 @@ func (e *Engine) Locations() *Locations {
 // Restore makes the provider's set what the table says. It is called at start, and
 // after somebody deleted an entity of the set.
 func (l *Locations) Restore(ctx context.Context) error {
-	rows, err := l.engine.store.Locations(ctx)
-	if err != nil {
-		return fmt.Errorf("list registered locations: %w", err)
-	}
-	return l.provider.Replace(ctx, func(yield func(Deferred, error) bool) {
+	start := time.Now()
+	err := l.change(ctx, start, func(tx *store.Tx, list *listing) (*summary, error) {
+		rows, err := tx.Locations(ctx)
+		if err != nil {
+			return nil, err
+		}
 		for _, r := range rows {
-			if !yield(registeredDeferred(r), nil) {
-				return
+			if err := list.add(ctx, registeredDeferred(r)); err != nil {
+				return nil, err
 			}
 		}
+		if err := list.flush(ctx); err != nil {
+			return nil, err
+		}
+		return l.provider.replace(ctx, tx, list)
 	})
+	if err != nil {
+		return fmt.Errorf("restore registered locations: %w", err)
+	}
+	return nil
 }
 
 // registeredDeferred is the Location entity of a row, whose reference stays the one that
@@ -80,35 +90,46 @@ func registeredDeferred(row store.Location) Deferred {
 
 // Create registers a location. If there is one with the same type and target already,
 // it returns that and false.
-func (l *Locations) Create(ctx context.Context, loc entity.Location) (_ store.Location, created bool, err error) {
+func (l *Locations) Create(ctx context.Context, loc entity.Location) (row store.Location, created bool, err error) {
 	if err := checkLocation(loc); err != nil {
 		return store.Location{}, false, err
 	}
-	row := store.Location{ID: uuid.NewString(), Type: loc.Type, Target: loc.Target, EntityRef: LocationDeferred(loc, "").Entity.Ref().String()}
-	// Another location may have been registered with this type and target, and been
-	// given others since: the reference stayed with it.
-	switch other, err := l.engine.store.LocationByEntityRef(ctx, row.EntityRef); {
-	case err == nil && (other.Type != loc.Type || other.Target != loc.Target):
-		row.EntityRef = "location:default/generated-" + strings.ReplaceAll(row.ID, "-", "")
-	case err != nil && !errors.Is(err, db.ErrNoRows):
-		return row, false, err
-	}
-	d := registeredDeferred(row)
-	err = l.change(ctx, []Deferred{d}, nil, func(tx *store.Tx) (bool, error) {
-		created, err = tx.AddLocation(ctx, row)
-		return created, err
+	id := uuid.NewString()
+	err = l.change(ctx, time.Now(), func(tx *store.Tx, list *listing) (*summary, error) {
+		created = false
+		row, err = tx.LocationByTarget(ctx, loc.Type, loc.Target)
+		if !errors.Is(err, db.ErrNoRows) {
+			return nil, err
+		}
+		row = store.Location{ID: id, Type: loc.Type, Target: loc.Target, EntityRef: LocationDeferred(loc, "").Entity.Ref().String()}
+		// Another location may have been registered with this type and target, and been
+		// given others since: the reference stayed with it.
+		switch _, err := tx.LocationByEntityRef(ctx, row.EntityRef); {
+		case err == nil:
+			row.EntityRef = "location:default/generated-" + strings.ReplaceAll(id, "-", "")
+		case !errors.Is(err, db.ErrNoRows):
+			return nil, err
+		}
+		if created, err = tx.AddLocation(ctx, row); err != nil {
+			return nil, err
+		}
+		return l.put(ctx, tx, list, row)
 	})
 	if err != nil {
 		return store.Location{}, false, fmt.Errorf("register location %s: %w", loc, err)
 	}
-	if created {
-		return row, true, nil
+	return row, created, nil
+}
+
+// put makes the entity of a row part of the provider's set.
+func (l *Locations) put(ctx context.Context, tx *store.Tx, list *listing, row store.Location) (*summary, error) {
+	if err := list.add(ctx, registeredDeferred(row)); err != nil {
+		return nil, err
 	}
-	row, err = l.engine.store.LocationByTarget(ctx, loc.Type, loc.Target)
-	if errors.Is(err, db.ErrNoRows) {
-		return row, false, apierr.Conflict.New("location %s was deleted at this moment; register it again", loc)
+	if err := list.flush(ctx); err != nil {
+		return nil, err
 	}
-	return row, false, err
+	return l.provider.apply(ctx, tx, list, nil)
 }
 
 // Get returns the location with id, an apierr.NotFound error if there is none.
@@ -130,66 +151,71 @@ func (l *Locations) Update(ctx context.Context, id string, loc entity.Location) 
 	if err := checkLocation(loc); err != nil {
 		return store.Location{}, err
 	}
-	old, err := l.Get(ctx, id)
-	if err != nil {
-		return store.Location{}, err
-	}
-	row = store.Location{ID: id, Type: loc.Type, Target: loc.Target, EntityRef: old.EntityRef}
-	err = l.change(ctx, []Deferred{registeredDeferred(row)}, nil, func(tx *store.Tx) (bool, error) {
-		if _, err := tx.Location(ctx, id); err != nil {
-			return false, notFound(err, id)
+	err = l.change(ctx, time.Now(), func(tx *store.Tx, list *listing) (*summary, error) {
+		old, err := tx.Location(ctx, id)
+		if err != nil {
+			return nil, notFound(err, id)
 		}
-		return true, tx.UpdateLocation(ctx, row)
+		switch other, err := tx.LocationByTarget(ctx, loc.Type, loc.Target); {
+		case err == nil && other.ID != id:
+			return nil, apierr.Conflict.New("location %s is registered already", loc)
+		case err != nil && !errors.Is(err, db.ErrNoRows):
+			return nil, err
+		}
+		row = store.Location{ID: id, Type: loc.Type, Target: loc.Target, EntityRef: old.EntityRef}
+		if err := tx.UpdateLocation(ctx, row); err != nil {
+			return nil, err
+		}
+		return l.put(ctx, tx, list, row)
 	})
-	if db.IsUniqueViolation(err) {
-		return store.Location{}, apierr.Conflict.New("location %s is registered already", loc)
+	if err != nil {
+		return store.Location{}, fmt.Errorf("change location %s: %w", id, err)
 	}
-	return row, err
+	return row, nil
 }
 
 // Delete removes the location with id, and what came from it. The error is
 // apierr.NotFound if there is none.
 func (l *Locations) Delete(ctx context.Context, id string) error {
-	old, err := l.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	return l.change(ctx, nil, []string{old.EntityRef}, func(tx *store.Tx) (bool, error) {
-		ok, err := tx.DeleteLocation(ctx, id)
-		if err == nil && !ok {
-			err = notFound(db.ErrNoRows, id)
+	err := l.change(ctx, time.Now(), func(tx *store.Tx, list *listing) (*summary, error) {
+		row, err := tx.Location(ctx, id)
+		if err != nil {
+			return nil, notFound(err, id)
 		}
-		return ok, err
+		// While the row is there, the trash learns that the entity is a registered one's.
+		sum, err := l.provider.apply(ctx, tx, list, []string{row.EntityRef})
+		if err != nil {
+			return nil, err
+		}
+		_, err = tx.DeleteLocation(ctx, id)
+		return sum, err
 	})
+	if err != nil {
+		return fmt.Errorf("delete location %s: %w", id, err)
+	}
+	return nil
 }
 
-// change changes the table and the provider's set in one transaction.
-func (l *Locations) change(ctx context.Context, added []Deferred, removed []string, table func(*store.Tx) (bool, error)) error {
-	list := &listing{provider: l.provider, seen: map[string]string{}}
-	defer list.spool.close()
-	for _, d := range added {
-		if err := list.add(ctx, d); err != nil {
-			return err
-		}
-	}
-	if err := list.flush(ctx); err != nil {
-		return err
-	}
-	sum := &summary{}
+// change changes the table and the provider's set in one transaction. Changes wait for
+// each other from their first look at the table on: two that look at the same time
+// could both find a target or a reference free. do returns nil if there is nothing
+// to change.
+func (l *Locations) change(ctx context.Context, start time.Time, do func(*store.Tx, *listing) (*summary, error)) error {
+	var sum *summary
 	err := l.engine.tx(ctx, func(tx *store.Tx) error {
-		sum = &summary{}
-		changed, err := table(tx)
-		if err != nil || !changed {
+		if err := tx.LockProvider(ctx, l.provider.Name); err != nil {
 			return err
 		}
-		sum, err = l.provider.apply(ctx, tx, list, removed)
+		list := &listing{provider: l.provider, seen: map[string]string{}, members: tx}
+		defer list.spool.close()
+		var err error
+		sum, err = do(tx, list)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil && sum != nil {
+		l.provider.tell(ctx, sum, nil, time.Since(start))
 	}
-	l.provider.tell(ctx, sum, nil, 0)
-	return nil
+	return err
 }
 
 func notFound(err error, id string) error {

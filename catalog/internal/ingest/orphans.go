@@ -92,7 +92,7 @@ func (e *Engine) Delete(ctx context.Context, uid string) (ref string, err error)
 }
 
 func (e *Engine) deleteState(ctx context.Context, tx *store.Tx, s *store.State) (providers []string, err error) {
-	edges, err := tx.EdgesTo(ctx, []int64{s.ID})
+	edges, err := lockEmitters(ctx, tx, s.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +128,31 @@ func (e *Engine) deleteState(ctx context.Context, tx *store.Tx, s *store.State) 
 	}
 	_, err = erase(ctx, tx, e.now(), []int64{s.ID})
 	return providers, err
+}
+
+// lockEmitters locks a row, so that nobody else can begin to emit it, and the entities that
+// emit it, in the order in which those who store their outcomes do, and returns the edges.
+func lockEmitters(ctx context.Context, tx *store.Tx, id int64) ([]store.Edge, error) {
+	locked := map[int64]bool{}
+	for {
+		edges, err := tx.EdgesTo(ctx, []int64{id})
+		if err != nil {
+			return nil, err
+		}
+		var ids []int64
+		for _, source := range append([]store.Edge{{Source: store.Source{Entity: id}}}, edges...) {
+			if at := source.Source.Entity; at != 0 && !locked[at] {
+				locked[at] = true
+				ids = append(ids, at)
+			}
+		}
+		if len(ids) == 0 {
+			return edges, nil
+		}
+		if _, err := tx.LockStates(ctx, ids, nil); err != nil || tx.Alone() {
+			return edges, err
+		}
+	}
 }
 
 // Refresh makes the entity due, ahead of the ordinary queue, and with it every

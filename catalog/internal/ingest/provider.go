@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,8 +31,8 @@ type Guard struct {
 	Minimum int
 }
 
-// confirmations is how many equal answers a held removal needs in all.
-const confirmations = 3
+// Confirmations is how many equal answers a held removal needs in all.
+const Confirmations = 3
 
 func (g Guard) holds(removed, total int) bool {
 	return g.Share > 0 && removed >= max(g.Minimum, 1) && float64(removed) > g.Share*float64(total)
@@ -56,7 +57,7 @@ const chunk = 500
 // unchanged is dropped as it comes, and what changed is spooled.
 func (p *Provider) Replace(ctx context.Context, list iter.Seq2[Deferred, error]) error {
 	e, start := p.engine, time.Now()
-	l := &listing{provider: p, seen: map[string]string{}}
+	l := &listing{provider: p, seen: map[string]string{}, members: e.store}
 	defer l.spool.close()
 	for d, err := range list {
 		if err != nil {
@@ -85,7 +86,7 @@ func (p *Provider) Replace(ctx context.Context, list iter.Seq2[Deferred, error])
 func (p *Provider) Apply(ctx context.Context, added []Deferred, removed []string) error {
 	e, start := p.engine, time.Now()
 	var sum *summary
-	l := &listing{provider: p, seen: map[string]string{}}
+	l := &listing{provider: p, seen: map[string]string{}, members: e.store}
 	defer l.spool.close()
 	for _, d := range added {
 		if err := l.add(ctx, d); err != nil {
@@ -127,6 +128,9 @@ func (p *Provider) tell(ctx context.Context, sum *summary, duplicates []string, 
 		e.log.WarnContext(ctx, "a provider would remove an unusual share of its entities; they are kept until the removal is released or two further listings agree",
 			"provider", p.Name, "removed", sum.held.Removed, "of", sum.held.Total, "answers", sum.held.Times)
 		e.publish(ctx, TopicHeld, map[string]any{"provider": p.Name, "removed": sum.held.Removed, "total": sum.held.Total, "answers": sum.held.Times})
+		if e.OnHeld != nil {
+			e.OnHeld(ctx, *sum.held)
+		}
 	}
 	e.Wake()
 	e.Stitcher.Wake()
@@ -139,9 +143,16 @@ type summary struct {
 	held                               *store.HeldRemoval
 }
 
+// members tells what a provider emits; both a Store and a transaction do.
+type members interface {
+	MembersByRef(ctx context.Context, provider string, refs []string) ([]store.Member, error)
+}
+
 // A listing is a list of entities on its way into the catalog.
 type listing struct {
 	provider   *Provider
+	members    members
+	uid        string            // that a new row gets; empty: a new one
 	seen       map[string]string // location key by reference
 	pending    []store.Content
 	spool      spool
@@ -163,7 +174,7 @@ func (l *listing) add(ctx context.Context, d Deferred) error {
 		return err
 	}
 	hash := sha256.Sum256(document)
-	c := store.Content{Ref: e.Ref().String(), LocationKey: d.LocationKey, Unprocessed: document, Hash: hash[:]}
+	c := store.Content{UID: l.uid, Ref: e.Ref().String(), LocationKey: d.LocationKey, Unprocessed: document, Hash: hash[:]}
 	if key, twice := l.seen[c.Ref]; twice {
 		l.duplicates = append(l.duplicates, c.Ref)
 		if key != c.LocationKey {
@@ -189,7 +200,7 @@ func (l *listing) flush(ctx context.Context) error {
 	for i, c := range l.pending {
 		refs[i] = c.Ref
 	}
-	members, err := l.provider.engine.store.MembersByRef(ctx, l.provider.Name, refs)
+	members, err := l.members.MembersByRef(ctx, l.provider.Name, refs)
 	if err != nil {
 		return fmt.Errorf("provider %s: compare entities: %w", l.provider.Name, err)
 	}
@@ -219,28 +230,33 @@ func (p *Provider) replace(ctx context.Context, tx *store.Tx, l *listing) (*summ
 		return nil, err
 	}
 	sum := &summary{unchanged: l.unchanged}
-	var gone []int64
-	var goneRefs []string
-	total := 0
-	err := tx.Members(ctx, p.Name, func(m store.Member) {
-		total++
-		if _, ok := l.seen[m.Ref]; !ok {
-			gone, goneRefs = append(gone, m.ID), append(goneRefs, m.Ref)
+	set, err := p.unlisted(ctx, tx, l)
+	if err != nil {
+		return nil, err
+	}
+	states, err := lockByRef(ctx, tx, set.ids, slices.Concat(l.spool.refs, set.claimed))
+	if err != nil {
+		return nil, err
+	}
+	for !tx.Alone() && len(set.ids)+len(set.claimed) > 0 {
+		// Until the locks were there, somebody else could make a claim an edge, and
+		// the other way round.
+		now, err := p.unlisted(ctx, tx, l)
+		if err != nil {
+			return nil, err
 		}
-	})
-	if err != nil {
-		return nil, err
+		same := slices.Equal(now.ids, set.ids)
+		set = now
+		if same {
+			break
+		}
+		more, err := lockByRef(ctx, tx, set.ids, set.claimed)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(states, more)
 	}
-	claimed, err := tx.ClaimRefs(ctx, p.Name)
-	if err != nil {
-		return nil, err
-	}
-	claimed = slices.DeleteFunc(claimed, func(ref string) bool { _, ok := l.seen[ref]; return ok })
-	hold, err := p.guard(ctx, tx, sum, goneRefs, total)
-	if err != nil {
-		return nil, err
-	}
-	states, err := lockByRef(ctx, tx, gone, l.spool.refs)
+	hold, err := p.guard(ctx, tx, sum, set.refs, set.total)
 	if err != nil {
 		return nil, err
 	}
@@ -250,11 +266,38 @@ func (p *Provider) replace(ctx context.Context, tx *store.Tx, l *listing) (*summ
 	if hold {
 		return sum, nil
 	}
-	return sum, p.remove(ctx, tx, gone, claimed, sum)
+	return sum, p.remove(ctx, tx, set.ids, set.claimed, sum)
+}
+
+// unlisted is what a provider emits and a listing has not.
+type unlisted struct {
+	ids     []int64  // sorted
+	refs    []string // of the same
+	claimed []string // emitted, and held by others
+	total   int      // of the set, before
+}
+
+func (p *Provider) unlisted(ctx context.Context, tx *store.Tx, l *listing) (out unlisted, err error) {
+	byID := map[int64]string{}
+	err = tx.Members(ctx, p.Name, func(m store.Member) {
+		out.total++
+		if _, ok := l.seen[m.Ref]; !ok {
+			byID[m.ID] = m.Ref
+		}
+	})
+	if err != nil {
+		return out, err
+	}
+	for _, id := range sortedKeys(byID) {
+		out.ids, out.refs = append(out.ids, id), append(out.refs, byID[id])
+	}
+	out.claimed, err = tx.ClaimRefs(ctx, p.Name)
+	out.claimed = slices.DeleteFunc(out.claimed, func(ref string) bool { _, ok := l.seen[ref]; return ok })
+	return out, err
 }
 
 // guard decides whether the removals of a listing wait. An answer that is given often
-// enough, or that somebody released, goes through.
+// enough goes through.
 func (p *Provider) guard(ctx context.Context, tx *store.Tx, sum *summary, gone []string, total int) (hold bool, err error) {
 	now := p.engine.now()
 	if p.Deliberate || !p.engine.Guard.holds(len(gone), total) {
@@ -273,11 +316,11 @@ func (p *Provider) guard(ctx context.Context, tx *store.Tx, sum *summary, gone [
 		return false, err
 	}
 	equal := err == nil && bytes.Equal(held.Digest, digest.Sum(nil))
-	if equal && (held.Released || held.Times+1 >= confirmations) {
+	if equal && held.Times+1 >= Confirmations {
 		return false, tx.DropHeldRemoval(ctx, p.Name)
 	}
 	if !equal {
-		refs, err := json.Marshal(gone[:min(100, len(gone))])
+		refs, err := json.Marshal(gone)
 		if err != nil {
 			return false, err
 		}
@@ -415,6 +458,9 @@ func (p *Provider) remove(ctx context.Context, tx *store.Tx, ids []int64, claime
 // apply stores a listing as additions and removes refs, within tx.
 func (p *Provider) apply(ctx context.Context, tx *store.Tx, l *listing, removed []string) (*summary, error) {
 	if err := tx.LockProvider(ctx, p.Name); err != nil {
+		return nil, err
+	}
+	if err := p.relist(ctx, tx, l); err != nil {
 		return nil, err
 	}
 	sum := &summary{unchanged: l.unchanged}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
@@ -120,11 +121,22 @@ func TestMassDeletionGuard(t *testing.T) {
 			t.Errorf("after a full listing, removals are still held: %v, %v", held, err)
 		}
 		w.provide("p", list(1)...)
-		if ok, err := w.store.ReleaseHeldRemoval(t.Context(), "p"); err != nil || !ok {
-			t.Fatal(ok, err)
+		if removed, err := w.engine.ReleaseHeld(t.Context(), "p"); err != nil || removed != 9 {
+			t.Fatal(removed, err)
 		}
-		w.provide("p", list(1)...)
 		count(1, "a released removal")
+		if _, err := w.engine.ReleaseHeld(t.Context(), "p"); !errors.Is(err, apierr.NotFound) {
+			t.Errorf("a removal that is not held is released: %v", err)
+		}
+
+		w.provide("p", list(10)...)
+		w.provide("p", list(1)...)
+		if err := w.engine.Provider("p").Apply(t.Context(), list(2), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.engine.ReleaseHeld(t.Context(), "p"); !errors.Is(err, apierr.NotFound) {
+			t.Errorf("what was added since is still to be removed: %v", err)
+		}
 	})
 }
 

@@ -250,20 +250,16 @@ type erased struct {
 func erase(ctx context.Context, tx *store.Tx, now time.Time, roots []int64) (*erased, error) {
 	out := &erased{}
 	for len(roots) > 0 {
-		doomed, alive, err := unreachable(ctx, tx, roots)
+		doomed, alive, states, err := lockReachable(ctx, tx, roots)
 		if err != nil {
 			return nil, err
 		}
 		if len(doomed) == 0 {
 			return out, out.restore(ctx, tx, now, alive)
 		}
-		states, err := tx.LockStates(ctx, doomed, nil)
-		if err != nil {
-			return nil, err
-		}
-		dying := make(map[int64]bool, len(states))
-		for _, s := range states {
-			dying[s.ID] = true
+		dying := make(map[int64]bool, len(doomed))
+		for _, id := range doomed {
+			dying[id] = true
 		}
 		promoted, err := promote(ctx, tx, now, states, dying)
 		if err != nil {
@@ -317,6 +313,44 @@ func cutFrom(ctx context.Context, tx *store.Tx, promoted, dying map[int64]bool) 
 		}
 	}
 	return tx.RemoveEdges(ctx, cut)
+}
+
+// lockReachable locks roots and all that they lead to, and splits them as unreachable
+// does; states are those of the doomed. Who emits what may change until the locks are
+// there, also for what is reached: another transaction may be ending what holds it.
+func lockReachable(ctx context.Context, tx *store.Tx, roots []int64) (doomed, reached []int64, states []*store.State, err error) {
+	if doomed, reached, err = unreachable(ctx, tx, roots); err != nil {
+		return nil, nil, nil, err
+	}
+	for {
+		all, err := tx.LockDoomed(ctx, slices.Concat(doomed, reached))
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		locked := make(map[int64]*store.State, len(all))
+		for _, s := range all {
+			locked[s.ID] = s
+		}
+		if tx.Alone() {
+			return doomed, reached, slices.DeleteFunc(all, func(s *store.State) bool { return !slices.Contains(doomed, s.ID) }), nil
+		}
+		roots = slices.DeleteFunc(slices.Clone(roots), func(id int64) bool { return locked[id] == nil }) // gone
+		if doomed, reached, err = unreachable(ctx, tx, roots); err != nil {
+			return nil, nil, nil, err
+		}
+		missing := slices.ContainsFunc(reached, func(id int64) bool { return locked[id] == nil })
+		states = states[:0]
+		for _, id := range doomed {
+			if s := locked[id]; s != nil {
+				states = append(states, s)
+			} else {
+				missing = true
+			}
+		}
+		if !missing {
+			return doomed, reached, states, nil
+		}
+	}
 }
 
 // unreachable splits roots, and all that they lead to, into what nothing outside of

@@ -20,13 +20,17 @@ type spyDB struct {
 	db.DB
 	mu     sync.Mutex
 	texts  []string
-	killAt int // 0: never
+	killAt int             // 0: never
+	before func(inTx bool) // called ahead of every statement; nil: not
 }
 
 // errKilled is what every statement yields after the kill.
 var errKilled = fmt.Errorf("connection lost: %w", context.Canceled)
 
-func (s *spyDB) see(text string) error {
+func (s *spyDB) see(text string, inTx bool) error {
+	if s.before != nil {
+		s.before(inTx)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.texts = append(s.texts, strings.TrimSpace(text))
@@ -46,21 +50,21 @@ func (s *spyDB) take() []string {
 }
 
 func (s *spyDB) Exec(ctx context.Context, q db.SQL, args ...any) (int64, error) {
-	if err := s.see(q.SQLite + q.Postgres); err != nil {
+	if err := s.see(q.SQLite+q.Postgres, false); err != nil {
 		return 0, err
 	}
 	return s.DB.Exec(ctx, q, args...)
 }
 
 func (s *spyDB) Query(ctx context.Context, q db.SQL, args ...any) (db.Rows, error) {
-	if err := s.see(q.SQLite + q.Postgres); err != nil {
+	if err := s.see(q.SQLite+q.Postgres, false); err != nil {
 		return nil, err
 	}
 	return s.DB.Query(ctx, q, args...)
 }
 
 func (s *spyDB) QueryRow(ctx context.Context, q db.SQL, args ...any) db.Row {
-	if err := s.see(q.SQLite + q.Postgres); err != nil {
+	if err := s.see(q.SQLite+q.Postgres, false); err != nil {
 		return failedRow{err}
 	}
 	return s.DB.QueryRow(ctx, q, args...)
@@ -71,7 +75,7 @@ func (s *spyDB) Tx(ctx context.Context, fn func(db.Conn) error) error {
 		if err := fn(&spyConn{c, s}); err != nil {
 			return err
 		}
-		return s.see("COMMIT")
+		return s.see("COMMIT", true)
 	})
 }
 
@@ -81,21 +85,21 @@ type spyConn struct {
 }
 
 func (c *spyConn) Exec(ctx context.Context, q db.SQL, args ...any) (int64, error) {
-	if err := c.s.see(q.SQLite + q.Postgres); err != nil {
+	if err := c.s.see(q.SQLite+q.Postgres, true); err != nil {
 		return 0, err
 	}
 	return c.Conn.Exec(ctx, q, args...)
 }
 
 func (c *spyConn) Query(ctx context.Context, q db.SQL, args ...any) (db.Rows, error) {
-	if err := c.s.see(q.SQLite + q.Postgres); err != nil {
+	if err := c.s.see(q.SQLite+q.Postgres, true); err != nil {
 		return nil, err
 	}
 	return c.Conn.Query(ctx, q, args...)
 }
 
 func (c *spyConn) QueryRow(ctx context.Context, q db.SQL, args ...any) db.Row {
-	if err := c.s.see(q.SQLite + q.Postgres); err != nil {
+	if err := c.s.see(q.SQLite+q.Postgres, true); err != nil {
 		return failedRow{err}
 	}
 	return c.Conn.QueryRow(ctx, q, args...)

@@ -27,6 +27,10 @@ var (
 			UNION ALL SELECT 0, ref, unprocessed_hash, location_key, 1 FROM refresh_claims WHERE source_provider = $1 AND ref IN (SELECT value FROM json_each($2))`,
 	}
 
+	selectShared = db.Same(`SELECT e.target_id FROM refresh_edges e WHERE e.source_provider = $1
+		AND EXISTS (SELECT 1 FROM refresh_edges o WHERE o.target_id = e.target_id AND o.source_provider IS DISTINCT FROM e.source_provider)
+		ORDER BY e.target_id`)
+
 	// A provider's name is not a row, so the lock is on a number made of it.
 	lockProvider = db.SQL{Postgres: `SELECT pg_advisory_xact_lock(hashtextextended('catalog provider ' || current_schema() || $1, 0))`}
 
@@ -55,8 +59,17 @@ func (tx *Tx) Members(ctx context.Context, provider string, fn func(Member)) err
 }
 
 // MembersByRef returns those of refs that the provider emits.
-func (s *Store) MembersByRef(ctx context.Context, provider string, refs []string) (out []Member, err error) {
-	rows, err := s.db.Query(ctx, selectMembersByRef, provider, refs)
+func (s *Store) MembersByRef(ctx context.Context, provider string, refs []string) ([]Member, error) {
+	return membersByRef(ctx, s.db, provider, refs)
+}
+
+// MembersByRef is Store.MembersByRef within the transaction.
+func (tx *Tx) MembersByRef(ctx context.Context, provider string, refs []string) ([]Member, error) {
+	return membersByRef(ctx, tx.c, provider, refs)
+}
+
+func membersByRef(ctx context.Context, c db.Conn, provider string, refs []string) (out []Member, err error) {
+	rows, err := c.Query(ctx, selectMembersByRef, provider, refs)
 	err = each(rows, err, func(r db.Row) error {
 		var m Member
 		var key *string
@@ -78,30 +91,33 @@ type HeldRemoval struct {
 	Provider       string
 	Digest         []byte // of the references that would go
 	Removed, Total int
-	Times          int // equal answers so far
-	Released       bool
-	Refs           db.JSON // the first hundred, sorted
+	Times          int     // equal answers so far
+	Refs           db.JSON // of all that would go, sorted
 	FirstAt        db.Time
 	LastAt         db.Time
 }
 
-const heldColumns = `provider, digest, removed, total, times, released, refs, first_at, last_at`
+const heldColumns = `provider, digest, removed, total, times, refs, first_at, last_at`
 
 var (
 	selectHeld  = db.Same(`SELECT ` + heldColumns + ` FROM held_removals ORDER BY provider`)
 	selectHeldP = db.Same(`SELECT ` + heldColumns + ` FROM held_removals WHERE provider = $1`)
-	upsertHeld  = db.Same(`INSERT INTO held_removals (` + heldColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+	upsertHeld  = db.Same(`INSERT INTO held_removals (` + heldColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (provider) DO UPDATE SET digest = excluded.digest, removed = excluded.removed, total = excluded.total,
-		times = excluded.times, released = excluded.released, refs = excluded.refs, first_at = excluded.first_at, last_at = excluded.last_at`)
-	deleteHeld  = db.Same(`DELETE FROM held_removals WHERE provider = $1`)
-	releaseHeld = db.Same(`UPDATE held_removals SET released = true WHERE provider = $1`)
+		times = excluded.times, refs = excluded.refs, first_at = excluded.first_at, last_at = excluded.last_at`)
+	deleteHeld = db.Same(`DELETE FROM held_removals WHERE provider = $1`)
 )
 
 func (h *HeldRemoval) scan(r db.Row) error {
 	var refs []byte
-	err := r.Scan(&h.Provider, &h.Digest, &h.Removed, &h.Total, &h.Times, &h.Released, &refs, &h.FirstAt, &h.LastAt)
+	err := r.Scan(&h.Provider, &h.Digest, &h.Removed, &h.Total, &h.Times, &refs, &h.FirstAt, &h.LastAt)
 	h.Refs = refs
 	return err
+}
+
+// OwnedByOthersToo returns those of a provider's set that something else emits as well.
+func (tx *Tx) OwnedByOthersToo(ctx context.Context, provider string) ([]int64, error) {
+	return column[int64](tx.c.Query(ctx, selectShared, provider))
 }
 
 // HeldRemovals lists the shrinks that wait.
@@ -116,13 +132,6 @@ func (s *Store) HeldRemovals(ctx context.Context) (out []HeldRemoval, err error)
 	return out, err
 }
 
-// ReleaseHeldRemoval lets the next equal answer of the provider through. It says
-// whether there was one waiting.
-func (s *Store) ReleaseHeldRemoval(ctx context.Context, provider string) (bool, error) {
-	n, err := s.db.Exec(ctx, releaseHeld, provider)
-	return n > 0, err
-}
-
 // HeldRemoval returns db.ErrNoRows if none of the provider waits.
 func (tx *Tx) HeldRemoval(ctx context.Context, provider string) (h HeldRemoval, err error) {
 	err = h.scan(tx.c.QueryRow(ctx, selectHeldP, provider))
@@ -131,7 +140,7 @@ func (tx *Tx) HeldRemoval(ctx context.Context, provider string) (h HeldRemoval, 
 
 // HoldRemoval stores a shrink that waits, in place of an earlier one.
 func (tx *Tx) HoldRemoval(ctx context.Context, h HeldRemoval) error {
-	_, err := tx.c.Exec(ctx, upsertHeld, h.Provider, h.Digest, h.Removed, h.Total, h.Times, h.Released, []byte(h.Refs), h.FirstAt, h.LastAt)
+	_, err := tx.c.Exec(ctx, upsertHeld, h.Provider, h.Digest, h.Removed, h.Total, h.Times, []byte(h.Refs), h.FirstAt, h.LastAt)
 	return err
 }
 

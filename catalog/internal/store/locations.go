@@ -24,8 +24,13 @@ var (
 )
 
 // Locations lists all, by id.
-func (s *Store) Locations(ctx context.Context) (out []Location, err error) {
-	rows, err := s.db.Query(ctx, selectLocations)
+func (s *Store) Locations(ctx context.Context) ([]Location, error) { return locations(ctx, s.db) }
+
+// Locations is Store.Locations within the transaction.
+func (tx *Tx) Locations(ctx context.Context) ([]Location, error) { return locations(ctx, tx.c) }
+
+func locations(ctx context.Context, c db.Conn) (out []Location, err error) {
+	rows, err := c.Query(ctx, selectLocations)
 	err = each(rows, err, func(r db.Row) error {
 		var l Location
 		err := l.scan(r)
@@ -47,15 +52,21 @@ func (s *Store) LocationByTarget(ctx context.Context, typ, target string) (l Loc
 	return l, err
 }
 
-// LocationByEntityRef returns db.ErrNoRows if there is none.
-func (s *Store) LocationByEntityRef(ctx context.Context, ref string) (l Location, err error) {
-	err = l.scan(s.db.QueryRow(ctx, selectLocationByEntityRef, ref))
-	return l, err
-}
-
 // Location is Store.Location within the transaction.
 func (tx *Tx) Location(ctx context.Context, id string) (l Location, err error) {
 	err = l.scan(tx.c.QueryRow(ctx, selectLocation, id))
+	return l, err
+}
+
+// LocationByTarget is Store.LocationByTarget within the transaction.
+func (tx *Tx) LocationByTarget(ctx context.Context, typ, target string) (l Location, err error) {
+	err = l.scan(tx.c.QueryRow(ctx, selectLocationByTarget, typ, target))
+	return l, err
+}
+
+// LocationByEntityRef returns db.ErrNoRows if there is none.
+func (tx *Tx) LocationByEntityRef(ctx context.Context, ref string) (l Location, err error) {
+	err = l.scan(tx.c.QueryRow(ctx, selectLocationByEntityRef, ref))
 	return l, err
 }
 

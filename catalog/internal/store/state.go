@@ -46,6 +46,23 @@ func (tx *Tx) LockStates(ctx context.Context, ids []int64, refs []string) ([]*St
 	return collectStates(tx.c.Query(ctx, lockStates, ids, refs))
 }
 
+// lockDoomed waits for stitches of the rows, and for others who add an edge from them:
+// both hold a share of them. All transactions take locks in this order: rows, stitch
+// queue, change numbers.
+var lockDoomed = db.SQL{
+	Postgres: `SELECT ` + stateColumns + ` FROM refresh_state WHERE id = ANY($1) ORDER BY id FOR UPDATE`,
+	SQLite:   `SELECT ` + stateColumns + ` FROM refresh_state WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id`,
+}
+
+// LockDoomed is LockStates for rows that may be deleted: until the end of the
+// transaction nobody can refer to them either.
+func (tx *Tx) LockDoomed(ctx context.Context, ids []int64) ([]*State, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return collectStates(tx.c.Query(ctx, lockDoomed, ids))
+}
+
 func collectStates(rows db.Rows, err error) (out []*State, _ error) {
 	err = each(rows, err, func(r db.Row) error {
 		s := new(State)
@@ -246,20 +263,11 @@ var (
 	pruneDeletions = db.Same(`DELETE FROM final_deletions WHERE deleted_at < $1`)
 )
 
-// lockDoomed waits for stitches of the rows, which hold a share of them. All
-// transactions take locks in this order: rows, stitch queue, change numbers.
-var lockDoomed = db.SQL{Postgres: `SELECT id FROM refresh_state WHERE id = ANY($1) ORDER BY id FOR UPDATE`}
-
-// DeleteStates deletes rows and all that hangs on them, leaves a tombstone for each
-// that was served, and queues those that lose a relation for stitching at a time.
+// DeleteStates deletes rows, which LockDoomed locked, and all that hangs on them, leaves
+// a tombstone and a copy in the trash for each that was served, and queues those that lose a relation for stitching at a time.
 func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []int64, refs []string) error {
 	if len(ids) == 0 {
 		return nil
-	}
-	if db.DialectOf(tx.c) == db.Postgres {
-		if _, err := column[int64](tx.c.Query(ctx, lockDoomed, ids)); err != nil {
-			return err
-		}
 	}
 	peers, err := column[string](tx.c.Query(ctx, selectRelationSources, ids))
 	if err != nil {
@@ -281,6 +289,9 @@ func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []i
 		return err
 	}
 	if served > 0 {
+		if _, err := tx.c.Exec(ctx, insertTrash, ids, db.At(now)); err != nil {
+			return err
+		}
 		last, err := tx.takeSeq(ctx, served)
 		if err != nil {
 			return err

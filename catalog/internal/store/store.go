@@ -52,6 +52,10 @@ func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return db.Retry(ctx, s.db, func(c db.Conn) error { return fn(&Tx{c}) })
 }
 
+// Alone says that no other transaction writes at the same time, so that what was read
+// before a lock is as it is after it.
+func (tx *Tx) Alone() bool { return db.DialectOf(tx.c) == db.SQLite }
+
 // A Source is what emits entities: a provider or a processed entity.
 type Source struct {
 	Provider string // empty if an entity is the source
