@@ -15,6 +15,37 @@ type Failure struct {
 	Name    string   `json:"name"`
 	Message string   `json:"message"`
 	Cause   *Failure `json:"cause,omitempty"`
+
+	err error // what it was made of; nil once it was stored
+}
+
+// Unwrap returns the error that the failure was made of, nil for one that was stored.
+func (f Failure) Unwrap() error { return f.err }
+
+func (f Failure) Error() string { return f.Message }
+
+// A flaw is what one of the checks finds wrong with the entity itself, as opposed to
+// what could not be read on its behalf. cause is the name that clients show.
+type flaw struct {
+	cause string
+	err   error
+}
+
+// Names of causes, which editors show.
+const (
+	typeCause = "TypeError" // a member is missing, or not what it must be for the kind
+	ruleCause = "Error"     // a member breaks a rule of all entities
+)
+
+func (f *flaw) Error() string { return f.err.Error() }
+func (f *flaw) Unwrap() error { return f.err }
+
+// flawed is err as a flaw; no error stays none.
+func flawed(cause string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &flaw{cause, err}
 }
 
 // StatusError is the failure as it is served.
@@ -45,7 +76,12 @@ func failuresOf(err error) []Failure {
 }
 
 func failureOf(err error) Failure {
-	f := Failure{Name: "Error", Message: cut(err.Error())}
+	f := Failure{Name: "Error", Message: cut(err.Error()), err: err}
+	var found *flaw
+	if errors.As(err, &found) {
+		f.Name = apierr.Input.Name()
+		f.Cause = &Failure{Name: found.cause, Message: cut(found.err.Error())}
+	}
 	if kind, ok := apierr.KindOf(err); ok {
 		f.Name = kind.Name()
 		return f
@@ -114,6 +150,8 @@ func locate(err error, data []byte) error {
 	if !errors.As(err, &invalid) {
 		return at(p.Line, p.Column, err)
 	}
+	var of *flaw
+	errors.As(err, &of)
 	out := make([]error, len(invalid))
 	for i, one := range invalid {
 		line, column := p.Line, p.Column
@@ -121,6 +159,9 @@ func locate(err error, data []byte) error {
 			line, column = place[0], place[1]
 		}
 		out[i] = at(line, column, one)
+		if of != nil {
+			out[i] = at(line, column, &flaw{of.cause, one})
+		}
 	}
 	return errors.Join(out...)
 }

@@ -113,7 +113,7 @@ func (r *run) stages(ctx context.Context, e entity.Entity) (err error) {
 // enter is stage 1: what cannot even be named is not processed.
 func (r *run) enter(e entity.Entity) (err error) {
 	if err := r.Model.CheckIdentity(e); err != nil {
-		return err
+		return flawed(ruleCause, err)
 	}
 	if r.loc, err = entity.LocationOf(e); err != nil {
 		return apierr.Input.Wrap(err, "%s cannot be processed", r.self)
@@ -138,11 +138,11 @@ func (r *run) prepare(ctx context.Context, e entity.Entity) (_ entity.Entity, er
 		}
 	}
 	if err := r.Model.CheckEnvelope(e); err != nil {
-		return nil, err
+		return nil, flawed(ruleCause, err)
 	}
 	e = entity.WithDefaultNamespace(e)
 	if err := errors.Join(r.Model.CheckRootFields(e), r.Model.CheckFormats(e)); err != nil {
-		return nil, unjoin(err)
+		return nil, flawed(ruleCause, unjoin(err))
 	}
 	for _, policy := range r.Policies {
 		if e, err = policy(ctx, e); err != nil {
@@ -178,7 +178,7 @@ func (r *run) check(ctx context.Context, e entity.Entity) error {
 		return apierr.Conflict.New("processing changed the reference of %s to %s", r.self, ref)
 	}
 	if err := r.Model.CheckEnvelope(e); err != nil {
-		return err
+		return flawed(ruleCause, err)
 	}
 	known := false
 	for _, p := range r.Processors {
@@ -187,7 +187,7 @@ func (r *run) check(ctx context.Context, e entity.Entity) error {
 		}
 		ok, err := p.Known(r.with(ctx, p), e)
 		if err != nil {
-			return r.by(p, err)
+			return flawed(typeCause, r.by(p, err))
 		}
 		known = known || ok
 	}
@@ -534,7 +534,11 @@ func (r *run) applyRules(ctx context.Context) {
 			return false
 		}
 		r.out.keptRefs[c.Ref] = true
-		r.fail(apierr.NotAllowed.New("%s is not of an allowed kind for location %s; see catalog.rules", c.Ref, r.origin))
+		advice := "see catalog.rules"
+		if meant := r.Model.SuggestKind(c.Kind); meant != "" {
+			advice = "did you mean " + meant + "?"
+		}
+		r.fail(locate(apierr.NotAllowed.New("%s is not of an allowed kind for location %s; %s", c.Ref, r.origin, advice), c.places))
 		return true
 	})
 }
