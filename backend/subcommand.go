@@ -82,15 +82,21 @@ type subcommand struct {
 	of *feature
 }
 
+// RunSubcommand runs the subcommand of a name, as Main does, and returns its exit code.
+// The error says that no feature has one of that name.
+func (b *Backend) RunSubcommand(ctx context.Context, name string, c Console) (code int, err error) {
+	for _, s := range b.subcommands() {
+		if s.name == name {
+			return s.run(ctx, b, s.of, c), nil
+		}
+	}
+	return 0, b.unknownSubcommand(name)
+}
+
 // runSubcommand runs the subcommand that args ask for. It reports false if they are
 // not about one: then they are flags of the server.
 func (b *Backend) runSubcommand(args []string, signals <-chan os.Signal, stdout, stderr io.Writer) (code int, ok bool) {
-	if len(args) < 2 || strings.HasPrefix(args[1], "-") {
-		return 0, false
-	}
-	all := b.subcommands()
-	at := slices.IndexFunc(all, func(s subcommand) bool { return s.name == args[1] })
-	if at < 0 {
+	if len(args) < 2 || !slices.ContainsFunc(b.subcommands(), func(s subcommand) bool { return s.name == args[1] }) {
 		return 0, false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -104,11 +110,14 @@ func (b *Backend) runSubcommand(args []string, signals <-chan os.Signal, stdout,
 		}
 	}()
 	dir, err := os.Getwd()
+	if err == nil {
+		code, err = b.RunSubcommand(ctx, args[1], Console{Program: filepath.Base(args[0]), Args: args[2:], Stdout: stdout, Stderr: stderr, Dir: dir})
+	}
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: find the working directory: %v\n", args[0], err)
+		fmt.Fprintf(stderr, "%s: %v\n", args[0], err)
 		return 1, true
 	}
-	return all[at].run(ctx, b, all[at].of, Console{Program: filepath.Base(args[0]), Args: args[2:], Stdout: stdout, Stderr: stderr, Dir: dir}), true
+	return code, true
 }
 
 // subcommandUsage is the part of --help about them, and unknownSubcommand what is said

@@ -3,7 +3,6 @@ package ingest
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/catalog/entity"
@@ -16,8 +15,30 @@ type Failure struct {
 	Message string   `json:"message"`
 	Cause   *Failure `json:"cause,omitempty"`
 
-	err error // what it was made of; nil once it was stored
+	err  error  // what it was made of; nil once it was stored
+	code Code   // what was being done
+	path string // JSON pointer of what it is about in the entity, if err does not tell
 }
+
+// A Code says in which part of processing a failure came up, for tools that sort them.
+type Code string
+
+// The codes. Those of documents and duplicates are about what a Location leads to.
+const (
+	CodeEntity      Code = "entity"      // the entity itself: a check, or a processor
+	CodePlaceholder Code = "placeholder" // what stands in for a value
+	CodeTarget      Code = "target"      // what a Location points to cannot be read
+	CodeDocument    Code = "document"    // a document that was read is no entity
+	CodeDuplicate   Code = "duplicate"   // two documents define one entity
+	CodeRule        Code = "rule"        // catalog.rules do not allow what was read
+)
+
+// Code says what was being done.
+func (f Failure) Code() Code { return f.code }
+
+// Path is the JSON pointer of the value that the failure is about, empty if its error
+// tells, or nobody knows.
+func (f Failure) Path() string { return f.path }
 
 // Unwrap returns the error that the failure was made of, nil for one that was stored.
 func (f Failure) Unwrap() error { return f.err }
@@ -62,21 +83,25 @@ func (f Failure) StatusError() entity.StatusError {
 const maxMessage = 5000
 
 // failureOf flattens joined errors, one failure for each.
-func failuresOf(err error) []Failure {
+func failuresOf(code Code, err error) []Failure {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		if _, list := err.(entity.ValidationErrors); !list {
 			var out []Failure
 			for _, one := range joined.Unwrap() {
-				out = append(out, failuresOf(one)...)
+				out = append(out, failuresOf(code, one)...)
 			}
 			return out
 		}
 	}
-	return []Failure{failureOf(err)}
+	return []Failure{failureOf(code, err)}
 }
 
-func failureOf(err error) Failure {
-	f := Failure{Name: "Error", Message: cut(err.Error()), err: err}
+func failureOf(code Code, err error) Failure {
+	f := Failure{Name: "Error", Message: cut(err.Error()), err: err, code: code}
+	var placeholder *entity.PlaceholderError
+	if code == CodeEntity && errors.As(err, &placeholder) {
+		f.code, f.path = CodePlaceholder, placeholder.Path
+	}
 	var found *flaw
 	if errors.As(err, &found) {
 		f.Name = apierr.Input.Name()
@@ -144,7 +169,7 @@ func locate(err error, data []byte) error {
 		return err
 	}
 	at := func(line, column int, err error) error {
-		return fmt.Errorf("%s:%d:%d: %w", p.File, line, column, err)
+		return &entity.DocumentError{Name: p.File, Position: entity.Position{Line: line, Column: column}, Err: err}
 	}
 	var invalid entity.ValidationErrors
 	if !errors.As(err, &invalid) {
