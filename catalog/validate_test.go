@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/entity"
+	"github.com/callboard-dev/callboard/catalog/internal/lint"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -242,5 +244,35 @@ func TestValidate_Schema(t *testing.T) {
 	}
 	if schema.Validate(map[string]any{"apiVersion": "backstage.io/v1alpha1", "kind": "Component", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{}}) == nil {
 		t.Error("a Component without an owner is accepted")
+	}
+}
+
+// TestValidate_Documentation: the example of docs/validate.md is checked as it says, and
+// its tables name every rule and flag.
+func TestValidate_Documentation(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../docs/validate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	_, after, _ := strings.Cut(page, "```yaml invalid\n")
+	descriptor, after, _ := strings.Cut(after, "```\n")
+	_, after, _ = strings.Cut(after, "```text\n")
+	want, _, _ := strings.Cut(after, "```\n")
+	dir := writeFiles(t, map[string]string{"catalog-info.yaml": descriptor})
+	if _, stdout, _ := validate(t, dir, []string{"catalog-info.yaml"}); stdout != want {
+		t.Errorf("the example prints\n%s\nand not\n%s", stdout, want)
+	}
+	for _, rule := range lint.Rules() {
+		if !strings.Contains(page, "| `"+string(rule.ID)+"` | "+rule.Text+" |\n") {
+			t.Errorf("rule %s is not in the table", rule.ID)
+		}
+	}
+	_, help, _ := validate(t, dir, []string{"--help"})
+	for _, flag := range regexp.MustCompile(`(?m)^  (--[a-z-]+)`).FindAllStringSubmatch(help, -1) {
+		if !strings.Contains(page, "`"+flag[1]) {
+			t.Errorf("flag %s is not documented", flag[1])
+		}
 	}
 }
