@@ -12,10 +12,11 @@ import (
 	"syscall"
 )
 
-// Main parses the command line (--config FILE..., --check), runs the backend until
-// SIGINT or SIGTERM, and exits: 0 after an orderly stop, 1 after a boot error or a
-// stop that failed, 2 for a wrong command line. A second signal exits at once with
-// 130. Programs with a life of their own use Start and Stop.
+// Main parses the command line (--config FILE..., --check, or a Subcommand of one of the
+// features), runs the backend until SIGINT or SIGTERM, and exits: 0 after an orderly
+// stop, 1 after a boot error or a stop that failed, 2 for a wrong command line. A
+// second signal exits at once with 130. Programs with a life of their own use Start
+// and Stop.
 func (b *Backend) Main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -36,6 +37,9 @@ const usage = `usage: %s [--config FILE]... [--check]
 `
 
 func (b *Backend) main(args []string, signals <-chan os.Signal, stdout, stderr io.Writer) int {
+	if code, ok := b.runSubcommand(args, signals, stdout, stderr); ok {
+		return code
+	}
 	name := filepath.Base(args[0])
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -44,14 +48,14 @@ func (b *Backend) main(args []string, signals <-chan os.Signal, stdout, stderr i
 	check := flags.Bool("check", false, "")
 	err := flags.Parse(args[1:])
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stdout, usage, name)
+		fmt.Fprintf(stdout, usage+b.subcommandUsage(name), name)
 		return 0
 	}
 	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		err = b.unknownSubcommand(flags.Arg(0))
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n"+usage, name, err, name)
+		fmt.Fprintf(stderr, "%s: %v\n"+usage+b.subcommandUsage(name), name, err, name)
 		return 2
 	}
 	if len(files) > 0 {

@@ -26,6 +26,8 @@ type Extensions struct {
 	types        []string
 	parser       Parser
 	onError      func(context.Context, ProcessingError)
+	scmAnalyzers []SCMLocationAnalyzer
+	analyzer     LocationAnalyzer
 }
 
 // A Parser reads the entities of a descriptor file; see SetEntityDataParser.
@@ -123,6 +125,23 @@ func (x *Extensions) OnProcessingError(f func(context.Context, ProcessingError))
 		x.twice("setting", "processing error handler")
 	}
 	x.onError = f
+}
+
+// AddSCMLocationAnalyzer adds analyzers of repositories; the first one that supports a
+// URL is asked.
+func (x *Extensions) AddSCMLocationAnalyzer(a ...SCMLocationAnalyzer) {
+	defer x.adding("location analyzer")()
+	x.scmAnalyzers = append(x.scmAnalyzers, a...)
+}
+
+// SetLocationAnalyzer replaces the analysis of locations, with all that
+// AddSCMLocationAnalyzer adds to it.
+func (x *Extensions) SetLocationAnalyzer(a LocationAnalyzer) {
+	defer x.adding("location analyzer")()
+	if x.analyzer != nil {
+		x.twice("setting", "location analyzer")
+	}
+	x.analyzer = a
 }
 
 // adding locks, and notes what comes too late.

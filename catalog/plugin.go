@@ -30,6 +30,7 @@ func Plugin() backend.Feature {
 		fx.Provide(store.New, fx.Private),
 		fx.Provide(newCatalog, fx.Private),
 		fx.Invoke(register, serve),
+		backend.Subcommand("validate", "checks descriptor files, for CI", runValidate),
 	)
 }
 

@@ -36,6 +36,8 @@ func serve(p serveParams) {
 		LocationTypes:     c.Extensions.types,
 		RefreshOnConflict: c.Config.DefaultLocationConflictStrategy == "refresh",
 		ReadOnly:          c.Config.ReadOnly,
+		FindDescriptors:   p.Catalog.descriptors,
+		AnalyzeLocation:   c.Extensions.analyzeLocation(),
 	})
 	p.Landing.Section("Catalog", listed(reads))
 }

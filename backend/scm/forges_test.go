@@ -38,16 +38,18 @@ func TestForges(t *testing.T) {
 		noGlob   bool
 		etag     func(sha string) string
 		artifact string
+		// addresses: the default branch can be found out.
+		addresses bool
 	}{
 		{
-			name: "gitlab", config: Config{GitLab: []GitLabConfig{{Token: secret("glpat")}}}, hosts: []string{"gitlab.com"}, repo: "g/s/p",
+			name: "gitlab", addresses: true, config: Config{GitLab: []GitLabConfig{{Token: secret("glpat")}}}, hosts: []string{"gitlab.com"}, repo: "g/s/p",
 			handler:  func(s *scmtest.Store) http.Handler { return scmtest.NewGitLab(s, "glpat") },
 			url:      func(p string) string { return "https://gitlab.com/g/s/p/-/blob/main/" + p },
 			root:     "https://gitlab.com/g/s/p",
 			artifact: "https://gitlab.com/g/s/p/-/jobs/artifacts/main/raw/out.yaml?job=build",
 		},
 		{
-			name: "bitbucket cloud", config: Config{BitbucketCloud: []BitbucketCloudConfig{{Username: "bot", AppPassword: secret("pw")}}},
+			name: "bitbucket cloud", addresses: true, config: Config{BitbucketCloud: []BitbucketCloudConfig{{Username: "bot", AppPassword: secret("pw")}}},
 			hosts: []string{"api.bitbucket.org", "bitbucket.org"}, repo: "w/r",
 			handler: func(s *scmtest.Store) http.Handler { return scmtest.NewBitbucketCloud(s, basic("bot", "pw")) },
 			url:     func(p string) string { return "https://bitbucket.org/w/r/src/main/" + p },
@@ -74,7 +76,7 @@ func TestForges(t *testing.T) {
 			root: "https://dev.azure.com/org/proj/_git/repo",
 		},
 		{
-			name: "gitea", config: Config{Gitea: []GiteaConfig{{Host: "gitea.example.com", Password: secret("tok")}}},
+			name: "gitea", addresses: true, config: Config{Gitea: []GiteaConfig{{Host: "gitea.example.com", Password: secret("tok")}}},
 			hosts: []string{"gitea.example.com"}, repo: "o/r", noGlob: true,
 			handler: func(s *scmtest.Store) http.Handler { return scmtest.NewGitea(s, "token tok") },
 			url:     func(p string) string { return "https://gitea.example.com/o/r/src/branch/main/" + p },
@@ -145,6 +147,12 @@ func TestForges(t *testing.T) {
 			wantETag := sha
 			if tt.etag != nil {
 				wantETag = tt.etag(sha)
+			}
+			if got, err := m.FileURL(t.Context(), tt.root, "/docs/index.md"); err == nil && got != tt.url("docs/index.md") || err != nil && (tt.addresses || !errors.Is(err, apierr.NotImplemented)) {
+				t.Errorf("address of a file on the default branch: %s, %v", got, err)
+			}
+			if got, err := m.FileURL(t.Context(), tt.url("catalog-info.yaml"), "**/x.yaml"); tt.addresses && (err != nil || got != tt.url("**/x.yaml")) {
+				t.Errorf("address of a file beside another: %s, %v", got, err)
 			}
 			for url, want := range map[string]string{
 				tt.url("docs"): "deep/x y.md index.md",

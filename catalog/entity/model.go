@@ -229,15 +229,27 @@ func (m *Model) UnknownKind(e Entity) error {
 		}
 	}
 	err := ValidationError{Path: "/kind", Expected: "a kind of this catalog: " + oneOf(m.Kinds()), Found: describe(e["kind"])}
-	for _, rule := range m.kinds {
-		if similar(kind, rule.kind) {
-			err.Hint = "did you mean " + rule.kind + "?"
-			if strings.EqualFold(kind, rule.kind) {
-				err.Hint += " case matters here"
-			}
+	if meant := m.SuggestKind(kind); meant != "" {
+		err.Hint = "did you mean " + meant + "?"
+		if strings.EqualFold(kind, meant) {
+			err.Hint += " case matters here"
 		}
 	}
 	return ValidationErrors{err}
+}
+
+// SuggestKind is the builtin kind that kind is probably a misspelling of; empty if there
+// is none, and if kind is builtin itself.
+func (m *Model) SuggestKind(kind string) (meant string) {
+	for _, rule := range m.kinds {
+		if rule.kind == kind {
+			return ""
+		}
+		if similar(kind, rule.kind) {
+			meant = rule.kind
+		}
+	}
+	return meant
 }
 
 func (m *Model) kindOf(e Entity) *kindRule {

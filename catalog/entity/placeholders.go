@@ -16,14 +16,23 @@ type Placeholder struct {
 	Path  string // JSON pointer of the object
 }
 
+// A PlaceholderError says that a placeholder could not be resolved.
+type PlaceholderError struct {
+	Path string // JSON pointer of the placeholder
+	Err  error
+}
+
+func (e *PlaceholderError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *PlaceholderError) Unwrap() error { return e.Err }
+
 // ResolvePlaceholders replaces the placeholders anywhere in e (contract catalog.md,
 // 3.8). resolve is called for each, in the order of their paths; when it reports that
 // it does not know the name, the object stays as it is. Replacements are not searched
 // for placeholders: they belong to another file.
 //
 // The result shares what has no placeholders with e, and is e itself when nothing was
-// replaced; e does not change. All errors of resolve are joined, with their paths. An
-// entity nested deeper than 200 levels is an error.
+// replaced; e does not change. All errors of resolve are joined, each in a
+// *PlaceholderError. An entity nested deeper than 200 levels is an error.
 func ResolvePlaceholders(ctx context.Context, e Entity, resolve func(context.Context, Placeholder) (value any, known bool, err error)) (Entity, error) {
 	w := placeholderWalk{ctx: ctx, resolve: resolve}
 	out, changed := w.members(map[string]any(e))
@@ -127,5 +136,5 @@ func (w *placeholderWalk) placeholder(m map[string]any, name string, value any) 
 }
 
 func (w *placeholderWalk) fail(err error) {
-	w.errs = append(w.errs, fmt.Errorf("%s: %w", pointer(w.path), err))
+	w.errs = append(w.errs, &PlaceholderError{pointer(w.path), err})
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of descriptor files, for editors. It is made
+// Schema is the JSON Schema (draft 07, which editors know) of descriptor files, for editors. It is made
 // from the same tables that check entities; go generate writes it anew.
 //
 //go:generate go test -run TestSchemaIsUpToDate -update
@@ -38,16 +38,27 @@ func buildSchema() ([]byte, error) {
 	root := envelope.schema()
 	properties := root["properties"].(obj)
 	properties["apiVersion"] = prefixed("[A-Za-z0-9]{1,63}")
-	properties["kind"] = anchored("[A-Za-z][A-Za-z0-9]{0,62}")
-	meta := properties["metadata"].(obj)["properties"].(obj)
+	var kinds []any // for completion; others are allowed
+	for _, kind := range builtinKinds() {
+		kinds = append(kinds, kind.kind)
+	}
+	properties["kind"] = obj{"anyOf": []any{obj{"enum": kinds}, anchored("[A-Za-z][A-Za-z0-9]{0,62}")}}
+	// What names an entity is in its own file.
+	metadata := properties["metadata"].(obj)["anyOf"].([]any)[0].(obj)
+	properties["metadata"] = metadata
+	properties["spec"] = anyObject.schema()
+	meta := metadata["properties"].(obj)
+	for _, key := range []string{"uid", "etag"} {
+		meta[key] = nonEmpty.schema()
+	}
 	meta["name"] = anchored(namePattern)
 	meta["namespace"] = anchored(dnsLabel)
-	meta["labels"] = obj{"type": "object", "propertyNames": prefixed(namePattern),
-		"additionalProperties": obj{"type": "string", "pattern": "^(?:" + namePattern + ")?$"}}
-	meta["annotations"] = obj{"type": "object", "propertyNames": prefixed(namePattern), "additionalProperties": obj{"type": "string"}}
+	meta["labels"] = orPlaceholder(obj{"type": "object", "propertyNames": prefixed(namePattern),
+		"additionalProperties": obj{"type": "string", "pattern": "^(?:" + namePattern + ")?$"}})
+	meta["annotations"] = orPlaceholder(obj{"type": "object", "propertyNames": prefixed(namePattern), "additionalProperties": obj{"type": "string"}})
 	tag := anchored(tagPattern)
 	tag["maxLength"] = 63.0
-	meta["tags"] = obj{"type": "array", "items": tag}
+	meta["tags"] = orPlaceholder(obj{"type": "array", "items": tag})
 	root["additionalProperties"] = false
 
 	var rules []any
@@ -57,10 +68,6 @@ func buildSchema() ([]byte, error) {
 			versions[i] = v
 		}
 		spec := kind.spec.schema()
-		if kind.kind == "API" {
-			// A descriptor usually names the file of the definition.
-			spec["properties"].(obj)["definition"] = obj{"anyOf": []any{nonEmpty.schema(), placeholderSchema()}}
-		}
 		rules = append(rules, obj{
 			"if": obj{"required": []any{"apiVersion", "kind"}, "properties": obj{
 				"apiVersion": obj{"enum": versions}, "kind": obj{"const": kind.kind}}},
@@ -68,8 +75,9 @@ func buildSchema() ([]byte, error) {
 		})
 	}
 	root["allOf"] = rules
+	root["definitions"] = obj{"placeholder": placeholderSchema()}
 	maps.Copy(root, obj{
-		"$schema":     "https://json-schema.org/draft/2020-12/schema",
+		"$schema":     "http://json-schema.org/draft-07/schema#",
 		"$id":         "urn:callboard:entity",
 		"title":       "Callboard catalog entity",
 		"description": "One document of a catalog descriptor file. Known kinds are checked by their rules, others by the envelope.",
@@ -85,6 +93,11 @@ func buildSchema() ([]byte, error) {
 	}
 	indented, err = json.MarshalIndent(v, "", "  ")
 	return append(indented, '\n'), err
+}
+
+// orPlaceholder lets a value stand in another file: {$text: ./openapi.yaml}.
+func orPlaceholder(schema map[string]any) map[string]any {
+	return map[string]any{"anyOf": []any{schema, map[string]any{"$ref": "#/definitions/placeholder"}}}
 }
 
 func placeholderSchema() map[string]any {
@@ -148,7 +161,7 @@ func (s *shape) objectSchema(out map[string]any) {
 	properties := map[string]any{}
 	var required []any
 	for _, m := range s.members {
-		properties[m.name] = m.shape.schema()
+		properties[m.name] = orPlaceholder(m.shape.schema())
 		if m.required {
 			required = append(required, m.name)
 		}

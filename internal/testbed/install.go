@@ -52,6 +52,13 @@ func install(ctx context.Context, log io.Writer, t Tool) error {
 		}
 		why = append(why, err)
 	}
+	if t.Project != "" {
+		err := installProject(ctx, log, t)
+		if err == nil {
+			return nil
+		}
+		why = append(why, err)
+	}
 	return errors.Join(why...)
 }
 

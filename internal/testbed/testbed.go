@@ -36,6 +36,8 @@ type Tool struct {
 	Debian string
 	// NPM is an npm package that contains it, if one does.
 	NPM NPMPackage
+	// Project is the folder below projects of an npm project that has it; "" for none.
+	Project string
 
 	// Installed returns the folder of the programs where the system has them.
 	Installed func() (dir string, ok bool)
@@ -118,10 +120,15 @@ func (t Tool) env() string {
 }
 
 // cacheName is the tool's folder in the cache, with its version.
-func (t Tool) cacheName() string { return t.Group + "-" + t.NPM.Version + "-" + npmPlatform() }
+func (t Tool) cacheName() string {
+	if t.Project != "" {
+		return t.Group + "-" + projectDigest(t.Project)
+	}
+	return t.Group + "-" + t.NPM.Version + "-" + npmPlatform()
+}
 
 func (t Tool) cached() (string, bool) {
-	if t.NPM.Name == "" {
+	if t.NPM.Name == "" && t.Project == "" {
 		return "", false
 	}
 	cache, err := CacheDir()

@@ -18,7 +18,7 @@ func TestSelectTakesNamesAndGroups(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{words: nil, want: "postgres-15 postgres-16 redis"},
+		{words: nil, want: "postgres-15 postgres-16 redis catalog-clients catalog-openapi"},
 		{words: []string{"redis"}, want: "redis"},
 		{words: []string{"postgres"}, want: "postgres-15 postgres-16"},
 		{words: []string{"postgres-17"}, want: "postgres-17"},
@@ -42,7 +42,7 @@ func TestEveryToolCanBeInstalledSomehow(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	for _, tool := range Tools() {
-		if slices.Contains(seen, tool.Name) || tool.Group == "" || tool.Check == nil || tool.Debian == "" && tool.NPM.Name == "" {
+		if slices.Contains(seen, tool.Name) || tool.Group == "" || tool.Check == nil || tool.Debian == "" && tool.NPM.Name == "" && tool.Project == "" {
 			t.Errorf("row %q is not complete, or there twice", tool.Name)
 		}
 		seen = append(seen, tool.Name)

@@ -17,6 +17,8 @@ func Tools() []Tool {
 		postgres("17", false, embeddedPostgres("17.10.0-beta.17", "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b")),
 		postgres("18", false, embeddedPostgres("18.4.0-beta.17", "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2")),
 		redis(),
+		catalogClients(),
+		catalogDescription(),
 	}
 }
 

@@ -190,6 +190,10 @@ func NewGitea(s *Store, authorization string) http.Handler {
 	}
 	const repo = "/api/v1/repos/{owner}/{repo}"
 	return newForge("Authorization", authorization, map[string]func(http.ResponseWriter, *http.Request){
+		repo: func(w http.ResponseWriter, r *http.Request) {
+			found, _, ok := find(r, "")
+			answer(w, ok, map[string]any{"full_name": found.name, "default_branch": found.defaultBranch})
+		},
 		repo + "/contents/{path...}": func(w http.ResponseWriter, r *http.Request) {
 			_, c, ok := find(r, r.URL.Query().Get("ref"))
 			content, found := c.Files[r.PathValue("path")]

@@ -8,11 +8,13 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/scm"
+	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/ingest"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
@@ -35,6 +37,13 @@ type Deps struct {
 	RefreshOnConflict bool
 	// ReadOnly refuses changes of registered locations.
 	ReadOnly bool
+	// FindDescriptors lists the addresses of the files of a name in the repository that
+	// a URL points into; nil: there are none. Where that cannot be found out, the error
+	// is logged, and there are none.
+	FindDescriptors func(ctx context.Context, rawURL, filename string) ([]string, error)
+	// AnalyzeLocation answers POST /analyze-location with what it returns; nil: the
+	// answer is made here.
+	AnalyzeLocation func(ctx context.Context, loc entity.Location, filename string) (any, error)
 }
 
 // A Router is where routes are added; backend.Router is one.

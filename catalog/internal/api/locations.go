@@ -102,9 +102,8 @@ func (a *api) checkType(loc entity.Location) error {
 
 // dryRun answers with what registering a location would lead to.
 func (a *api) dryRun(w http.ResponseWriter, r *http.Request, loc entity.Location) error {
-	_, err := a.Store.LocationByTarget(r.Context(), loc.Type, loc.Target)
-	exists := err == nil
-	if err != nil && !errors.Is(err, db.ErrNoRows) {
+	exists, err := a.isRegistered(r.Context(), loc)
+	if err != nil {
 		return err
 	}
 	entities, err := a.Engine.DryRun(r.Context(), loc)
@@ -117,6 +116,14 @@ func (a *api) dryRun(w http.ResponseWriter, r *http.Request, loc entity.Location
 		Location location        `json:"location"`
 		Entities []entity.Entity `json:"entities"`
 	}{exists, location{loc.String(), loc.Type, loc.Target, ref}, entities})
+}
+
+func (a *api) isRegistered(ctx context.Context, loc entity.Location) (bool, error) {
+	_, err := a.Store.LocationByTarget(ctx, loc.Type, loc.Target)
+	if errors.Is(err, db.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // registered lists what the caller may see of the registered locations, by id.

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -63,5 +65,31 @@ func TestSEC11_BombsAreRefused(t *testing.T) {
 	// The catalog is as it was.
 	if a := s.get("/entities/by-query?limit=0"); a.body != fmt.Sprintf(`{"items":[],"totalItems":%d,"pageInfo":{}}`, len(some())) {
 		t.Error(a)
+	}
+}
+
+// TestSEC51_ChecksReadNoFiles: an entity that is to be checked does not make the server
+// read its own files by saying that it came from one.
+func TestSEC51_ChecksReadNoFiles(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret.yaml")
+	if err := os.WriteFile(secret, []byte("canary-7f3a: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, config)
+	body := func(from, kind, spec string) string {
+		return `{"location":"url:https://example.com/a.yaml","entity":{"apiVersion":"backstage.io/v1alpha1","kind":"` + kind + `",
+			"metadata":{"name":"x","annotations":{"backstage.io/managed-by-location":"file:` + from + `","backstage.io/managed-by-origin-location":"file:` + from + `"}},"spec":` + spec + `}}`
+	}
+	beside := filepath.Join(filepath.Dir(secret), "catalog-info.yaml")
+	for _, name := range []string{"./secret.yaml", "./missing.yaml"} {
+		a := s.ask("POST", "/validate-entity", body(beside, "Component", `{"type":"service","lifecycle":"production","owner":"a","x":{"$yaml":"`+name+`"}}`))
+		if a.status != 400 || strings.Contains(a.body, "canary") || !strings.Contains(a.body, "is not read for a check") {
+			t.Errorf("a placeholder for %s: %s", name, a)
+		}
+		// Whether there is such a file does not show either.
+		if a := s.ask("POST", "/validate-entity", body(beside, "Location", `{"target":"`+name+`"}`)); a.status != 200 {
+			t.Errorf("a Location for %s: %s", name, a)
+		}
 	}
 }

@@ -1,12 +1,19 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/backendtest"
+	"github.com/callboard-dev/callboard/catalog"
 )
 
 const restricted = "Bearer read-only-token-0123456789"
@@ -336,7 +343,10 @@ func TestValidateEntity(t *testing.T) {
 
 func TestAnalyzeLocation(t *testing.T) {
 	t.Parallel()
-	s := start(t, config+"integrations: {gitlab: [{host: gitlab.com}]}\n")
+	// No host is asked for what it has.
+	offline := backend.NewModule("catalog", "offline", fx.Invoke(func(x *catalog.Extensions) { x.AddSCMLocationAnalyzer(empty{}) }))
+	b := backendtest.Start(t, config+"integrations: {gitlab: [{host: gitlab.com}]}\n", catalog.Plugin(), offline)
+	s := &server{t, b.URL, b.As("user:default/alice")}
 	for target, want := range map[string]string{
 		"https://github.com/acme/repo":                    `{"annotations":{"github.com/project-slug":"acme/repo"},"name":"repo"}`,
 		"https://github.com/acme/repo/blob/main/a/b.yaml": `{"annotations":{"github.com/project-slug":"acme/repo"},"name":"repo"}`,
@@ -352,6 +362,12 @@ func TestAnalyzeLocation(t *testing.T) {
 		}
 	}
 }
+
+type empty struct{}
+
+func (empty) Supports(string) bool { return true }
+
+func (empty) Descriptors(context.Context, string, string) ([]string, error) { return nil, nil }
 
 func TestApplyConditions(t *testing.T) {
 	t.Parallel()

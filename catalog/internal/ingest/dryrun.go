@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -66,40 +65,55 @@ func (e *Engine) DryRun(ctx context.Context, loc entity.Location) ([]entity.Enti
 	return out, nil
 }
 
-// Validate runs an entity through all stages but the reading of what it refers to
-// (contract catalog.md, 1.6.19), as if it had come from loc. The errors are a join.
-func (e *Engine) Validate(ctx context.Context, candidate entity.Entity, loc entity.Location) error {
+// Validate runs an entity through all stages as if it had come from loc (contract
+// catalog.md, 1.6.20): what it refers to is read, what it leads to is not processed.
+// The result is what is wrong with it, nothing if it is fine. An entity without a kind,
+// an apiVersion or a name is not looked at any further.
+//
+// Somebody who asks is not the configuration: an entity that says of itself that it
+// comes from a location of another type than loc, such as a file, is checked without
+// reading anything (SEC-51).
+func (e *Engine) Validate(ctx context.Context, candidate entity.Entity, loc entity.Location) ([]Failure, error) {
 	made, err := entity.Normalize(candidate)
 	if err != nil {
-		return apierr.Input.Wrap(err, "entity cannot be read")
+		return nil, apierr.Input.Wrap(err, "entity cannot be read")
 	}
-	if err := e.Pipeline.Model.CheckIdentity(made); err != nil {
-		return err
+	if made.APIVersion() == "" || made.Kind() == "" || made.Name() == "" {
+		err := e.Pipeline.Model.CheckIdentity(made)
+		return []Failure{{Name: typeCause, Message: cut(err.Error()), err: err}}, nil
 	}
-	pipeline := *e.Pipeline
-	if made.Kind() == "Location" {
-		pipeline.Processors = withoutReaders(pipeline.Processors)
+	for _, key := range []string{entity.AnnotationManagedBy, entity.AnnotationManagedByOrigin} {
+		if made.Annotation(key) == "" {
+			made.SetAnnotation(key, loc.String())
+		}
 	}
-	if made.Annotation(entity.AnnotationManagedBy) == "" {
-		made.SetAnnotation(entity.AnnotationManagedBy, loc.String())
-	}
-	if made.Annotation(entity.AnnotationManagedByOrigin) == "" {
-		made.SetAnnotation(entity.AnnotationManagedByOrigin, loc.String())
+	pipeline := e.Pipeline
+	if at, err := entity.LocationOf(made); err == nil && at.Type != loc.Type {
+		pipeline = pipeline.withoutReading(at)
 	}
 	got := pipeline.Process(ctx, made, nil, new(cache))
-	var errs []error
-	for _, f := range got.failures {
-		errs = append(errs, errors.New(f.Message))
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	return errors.Join(errs...)
+	for i, f := range got.failures {
+		if f.Cause != nil {
+			got.failures[i].Message = cut(got.ref + ": " + f.Message)
+		}
+	}
+	return got.failures, nil
 }
 
-// withoutReaders replaces reading by finding nothing.
-func withoutReaders(processors []Processor) []Processor {
-	out := []Processor{{Name: "nothing", Read: func(context.Context, entity.Location, func(Emission)) (bool, error) { return true, nil }}}
-	for _, p := range processors {
-		p.Read = nil
-		out = append(out, p)
+// withoutReading is p for an entity of which nobody knows whether at may be read.
+// Locations lead to nothing, placeholders fail.
+func (p *Pipeline) withoutReading(at entity.Location) *Pipeline {
+	out := *p
+	out.Processors = []Processor{{Name: "nothing", Read: func(context.Context, entity.Location, func(Emission)) (bool, error) { return true, nil }}}
+	for _, one := range p.Processors {
+		one.Read = nil
+		out.Processors = append(out.Processors, one)
 	}
-	return out
+	out.ReadBeside = func(_ context.Context, _, _ entity.Location, ref string) ([]byte, entity.Location, error) {
+		return nil, entity.Location{}, apierr.NotAllowed.New("%q is not read for a check, because the entity says that it comes from %s", ref, at)
+	}
+	return &out
 }

@@ -204,6 +204,15 @@ type child struct {
 	at       entity.Location
 	document []byte // nil if replayed from the cache
 	places   []byte
+	doc      *entity.Document // while somebody inspects
+}
+
+// place puts the place of a value of the child in front of err.
+func (c child) place(pointer string, err error) error {
+	if c.doc != nil {
+		return &entity.DocumentError{Name: c.doc.Name, Index: c.doc.Index, Position: c.doc.Positions.At(pointer), Err: err}
+	}
+	return locate(err, c.places)
 }
 
 func decodeCache(data []byte) *cache {

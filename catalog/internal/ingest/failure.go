@@ -3,7 +3,6 @@ package ingest
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/catalog/entity"
@@ -15,6 +14,59 @@ type Failure struct {
 	Name    string   `json:"name"`
 	Message string   `json:"message"`
 	Cause   *Failure `json:"cause,omitempty"`
+
+	err  error  // what it was made of; nil once it was stored
+	code Code   // what was being done
+	path string // JSON pointer of what it is about in the entity, if err does not tell
+}
+
+// A Code says in which part of processing a failure came up, for tools that sort them.
+type Code string
+
+// The codes. Those of documents and duplicates are about what a Location leads to.
+const (
+	CodeEntity      Code = "entity"      // the entity itself: a check, or a processor
+	CodePlaceholder Code = "placeholder" // what stands in for a value
+	CodeTarget      Code = "target"      // what a Location points to cannot be read
+	CodeDocument    Code = "document"    // a document that was read is no entity
+	CodeDuplicate   Code = "duplicate"   // two documents define one entity
+	CodeRule        Code = "rule"        // catalog.rules do not allow what was read
+)
+
+// Code says what was being done.
+func (f Failure) Code() Code { return f.code }
+
+// Path is the JSON pointer of the value that the failure is about, empty if its error
+// tells, or nobody knows.
+func (f Failure) Path() string { return f.path }
+
+// Unwrap returns the error that the failure was made of, nil for one that was stored.
+func (f Failure) Unwrap() error { return f.err }
+
+func (f Failure) Error() string { return f.Message }
+
+// A flaw is what one of the checks finds wrong with the entity itself, as opposed to
+// what could not be read on its behalf. cause is the name that clients show.
+type flaw struct {
+	cause string
+	err   error
+}
+
+// Names of causes, which editors show.
+const (
+	typeCause = "TypeError" // a member is missing, or not what it must be for the kind
+	ruleCause = "Error"     // a member breaks a rule of all entities
+)
+
+func (f *flaw) Error() string { return f.err.Error() }
+func (f *flaw) Unwrap() error { return f.err }
+
+// flawed is err as a flaw; no error stays none.
+func flawed(cause string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &flaw{cause, err}
 }
 
 // StatusError is the failure as it is served.
@@ -31,21 +83,30 @@ func (f Failure) StatusError() entity.StatusError {
 const maxMessage = 5000
 
 // failureOf flattens joined errors, one failure for each.
-func failuresOf(err error) []Failure {
+func failuresOf(code Code, err error) []Failure {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		if _, list := err.(entity.ValidationErrors); !list {
 			var out []Failure
 			for _, one := range joined.Unwrap() {
-				out = append(out, failuresOf(one)...)
+				out = append(out, failuresOf(code, one)...)
 			}
 			return out
 		}
 	}
-	return []Failure{failureOf(err)}
+	return []Failure{failureOf(code, err)}
 }
 
-func failureOf(err error) Failure {
-	f := Failure{Name: "Error", Message: cut(err.Error())}
+func failureOf(code Code, err error) Failure {
+	f := Failure{Name: "Error", Message: cut(err.Error()), err: err, code: code}
+	var placeholder *entity.PlaceholderError
+	if code == CodeEntity && errors.As(err, &placeholder) {
+		f.code, f.path = CodePlaceholder, placeholder.Path
+	}
+	var found *flaw
+	if errors.As(err, &found) {
+		f.Name = apierr.Input.Name()
+		f.Cause = &Failure{Name: found.cause, Message: cut(found.err.Error())}
+	}
 	if kind, ok := apierr.KindOf(err); ok {
 		f.Name = kind.Name()
 		return f
@@ -108,12 +169,14 @@ func locate(err error, data []byte) error {
 		return err
 	}
 	at := func(line, column int, err error) error {
-		return fmt.Errorf("%s:%d:%d: %w", p.File, line, column, err)
+		return &entity.DocumentError{Name: p.File, Position: entity.Position{Line: line, Column: column}, Err: err}
 	}
 	var invalid entity.ValidationErrors
 	if !errors.As(err, &invalid) {
 		return at(p.Line, p.Column, err)
 	}
+	var of *flaw
+	errors.As(err, &of)
 	out := make([]error, len(invalid))
 	for i, one := range invalid {
 		line, column := p.Line, p.Column
@@ -121,6 +184,9 @@ func locate(err error, data []byte) error {
 			line, column = place[0], place[1]
 		}
 		out[i] = at(line, column, one)
+		if of != nil {
+			out[i] = at(line, column, &flaw{of.cause, one})
+		}
 	}
 	return errors.Join(out...)
 }

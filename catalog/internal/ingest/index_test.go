@@ -115,19 +115,59 @@ func TestDryRunTouchesNothing(t *testing.T) {
 	})
 }
 
-func TestValidateReadsNothing(t *testing.T) {
+func TestValidate(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
+		w.file("good.yaml", yamlComponent("y", "1"))
+		w.file("broken.yaml", "kind: [")
 		loc := entity.Location{Type: "url", Target: fileURL("a.yaml")}
-		if err := w.engine.Validate(t.Context(), location("root", "missing.yaml").Entity, loc); err != nil {
-			t.Errorf("a Location: %v", err)
+		incomplete, misnamed := component("x", "", "").Entity, component("x", "", "").Entity
+		incomplete.Set("", "spec", "lifecycle")
+		misnamed.Set("b a d", "metadata", "name")
+		unknown := component("x", "", "").Entity
+		unknown["kind"] = "Componnent"
+		for _, tt := range []struct {
+			what               string
+			e                  entity.Entity
+			name, cause, about string
+		}{
+			{what: "a good Component", e: component("x", "", "").Entity},
+			{what: "a Location whose target is good", e: location("root", "good.yaml").Entity},
+			{what: "a Location whose target is missing", e: location("root", "missing.yaml").Entity, name: "NotFoundError", about: "missing.yaml"},
+			{what: "a Location whose target is broken", e: location("root", "broken.yaml").Entity, name: "InputError", about: "broken.yaml:1"},
+			{what: "a Component without lifecycle", e: incomplete, name: "InputError", cause: "TypeError", about: "/spec/lifecycle"},
+			{what: "a name with spaces", e: misnamed, name: "InputError", cause: "Error", about: "/metadata/name"},
+			{what: "a kind that nobody knows", e: unknown, name: "InputError", about: "did you mean Component?"},
+			{what: "an entity without a kind", e: entity.Entity{"apiVersion": "v1"}, name: "TypeError", about: "/kind"},
+		} {
+			got, err := w.engine.Validate(t.Context(), tt.e, loc)
+			switch {
+			case err != nil:
+				t.Errorf("%s: %v", tt.what, err)
+			case tt.name == "":
+				if len(got) != 0 {
+					t.Errorf("%s: %v", tt.what, got)
+				}
+			case len(got) != 1 || got[0].Name != tt.name || !strings.Contains(got[0].Message, tt.about):
+				t.Errorf("%s: %+v", tt.what, got)
+			case (got[0].Cause == nil) != (tt.cause == "") || got[0].Cause != nil && got[0].Cause.Name != tt.cause:
+				t.Errorf("%s: cause %+v, want %s", tt.what, got[0].Cause, tt.cause)
+			}
 		}
-		bad := component("x", "", "").Entity
-		bad.Set("", "spec", "lifecycle")
-		if err := w.engine.Validate(t.Context(), bad, loc); err == nil || !strings.Contains(err.Error(), "/spec/lifecycle") {
-			t.Errorf("a Component without lifecycle: %v", err)
-		}
-		if w.reads != 0 {
-			t.Error("something was read")
+		w.settle()
+		w.expect()
+	})
+}
+
+// TestSEC51_ValidateReadsNoFiles: an entity to be checked cannot say that it comes from
+// a file, to have the files beside it read.
+func TestSEC51_ValidateReadsNoFiles(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.file("a.yaml", yamlComponent("y", "1"))
+		e := location("root", "a.yaml").Entity
+		e.SetAnnotation(entity.AnnotationManagedBy, "file:/etc/catalog-info.yaml")
+		got, err := w.engine.Validate(t.Context(), e, entity.Location{Type: "url", Target: fileURL("b.yaml")})
+		if err != nil || len(got) != 0 || w.reads != 0 {
+			t.Errorf("%v, %v, %d reads", got, err, w.reads)
 		}
 	})
 }

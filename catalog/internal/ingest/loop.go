@@ -108,7 +108,7 @@ func (e *Engine) process(ctx context.Context, due *store.Due) (f *finished) {
 	out := e.processSafely(ctx, due)
 	f, err := finish(due, out)
 	if err != nil {
-		out = outcome{ref: due.Ref, fatal: true, failures: failuresOf(err)}
+		out = outcome{ref: due.Ref, fatal: true, failures: failuresOf(CodeEntity, err)}
 		f, _ = finish(due, out) // failures are texts and always encode
 	}
 	return f
@@ -123,7 +123,7 @@ func (e *Engine) processSafely(ctx context.Context, due *store.Due) (out outcome
 	}()
 	unprocessed, err := entity.Decode(due.Unprocessed)
 	if err != nil {
-		return outcome{ref: due.Ref, fatal: true, failures: failuresOf(err)}
+		return outcome{ref: due.Ref, fatal: true, failures: failuresOf(CodeEntity, err)}
 	}
 	return e.Pipeline.Process(ctx, unprocessed, due.Places, decodeCache(due.Cache))
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
@@ -20,7 +21,7 @@ type Pipeline struct {
 	Model      *entity.Model
 	Processors []Processor // in the order in which they take part
 	Policies   []func(ctx context.Context, e entity.Entity) (entity.Entity, error)
-	Rules      func() Rules // they can change while the program runs
+	Rules      func() Rules // they can change while the program runs; nil: all is allowed
 	Parse      Parser
 	// LocationTypes are the types that a Location may name besides its own.
 	LocationTypes []string
@@ -59,6 +60,7 @@ type run struct {
 	seen    map[string]int
 	empty   int  // targets that could be read and held nothing
 	unruly  bool // no rules apply
+	inspect bool // children keep their documents
 }
 
 // reading is what one target yields.
@@ -78,7 +80,7 @@ func (p *Pipeline) Process(ctx context.Context, e entity.Entity, places []byte, 
 	r.out = outcome{ref: r.self, cache: kept, unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
 	if err := r.stages(ctx, e); err != nil {
 		r.out.fatal = true
-		r.out.failures = append(r.out.failures, failuresOf(locate(err, places))...)
+		r.out.failures = append(r.out.failures, failuresOf(CodeEntity, locate(err, places))...)
 	}
 	return r.out
 }
@@ -113,7 +115,7 @@ func (r *run) stages(ctx context.Context, e entity.Entity) (err error) {
 // enter is stage 1: what cannot even be named is not processed.
 func (r *run) enter(e entity.Entity) (err error) {
 	if err := r.Model.CheckIdentity(e); err != nil {
-		return err
+		return flawed(ruleCause, err)
 	}
 	if r.loc, err = entity.LocationOf(e); err != nil {
 		return apierr.Input.Wrap(err, "%s cannot be processed", r.self)
@@ -138,11 +140,11 @@ func (r *run) prepare(ctx context.Context, e entity.Entity) (_ entity.Entity, er
 		}
 	}
 	if err := r.Model.CheckEnvelope(e); err != nil {
-		return nil, err
+		return nil, flawed(ruleCause, err)
 	}
 	e = entity.WithDefaultNamespace(e)
 	if err := errors.Join(r.Model.CheckRootFields(e), r.Model.CheckFormats(e)); err != nil {
-		return nil, unjoin(err)
+		return nil, flawed(ruleCause, unjoin(err))
 	}
 	for _, policy := range r.Policies {
 		if e, err = policy(ctx, e); err != nil {
@@ -178,7 +180,7 @@ func (r *run) check(ctx context.Context, e entity.Entity) error {
 		return apierr.Conflict.New("processing changed the reference of %s to %s", r.self, ref)
 	}
 	if err := r.Model.CheckEnvelope(e); err != nil {
-		return err
+		return flawed(ruleCause, err)
 	}
 	known := false
 	for _, p := range r.Processors {
@@ -187,7 +189,7 @@ func (r *run) check(ctx context.Context, e entity.Entity) error {
 		}
 		ok, err := p.Known(r.with(ctx, p), e)
 		if err != nil {
-			return r.by(p, err)
+			return flawed(typeCause, r.by(p, err))
 		}
 		known = known || ok
 	}
@@ -225,6 +227,9 @@ func (r *run) by(p Processor, err error) error {
 	if errors.As(err, &invalid) {
 		return err
 	}
+	if _, ok := errors.AsType[*entity.PlaceholderError](err); ok {
+		return err
+	}
 	return fmt.Errorf("processor %s: %w", p.Name, err)
 }
 
@@ -255,18 +260,21 @@ func (r *run) readTargets(ctx context.Context, e entity.Entity) {
 	}
 	targets = append(targets, e.SpecStrings("targets")...)
 	read := make(map[string]*target)
-	for _, t := range targets {
+	for i, t := range targets {
 		loc, err := r.resolve(typ, t)
 		if err != nil {
 			// Where it would have pointed is not known, so nothing of this Location goes.
 			r.out.unreadable[anyTarget] = true
-			r.fail(err)
+			r.fail(CodeTarget, err)
+			r.about(len(r.out.failures)-1, e, i)
 			continue
 		}
 		if _, twice := read[loc.String()]; twice {
 			continue
 		}
+		before := len(r.out.failures)
 		read[loc.String()] = r.readTarget(ctx, loc, e.SpecString("presence") == "optional")
+		r.about(before, e, i)
 	}
 	for name, t := range read {
 		if t == nil {
@@ -274,6 +282,19 @@ func (r *run) readTargets(ctx context.Context, e entity.Entity) {
 		}
 	}
 	r.out.cache.Targets = read
+}
+
+// about notes that the failures from the given one on are about a target of e.
+func (r *run) about(from int, e entity.Entity, index int) {
+	path := "/spec/target"
+	if e.SpecString("target") == "" {
+		path = "/spec/targets/" + strconv.Itoa(index)
+	} else if index > 0 {
+		path = "/spec/targets/" + strconv.Itoa(index-1)
+	}
+	for i := from; i < len(r.out.failures); i++ {
+		r.out.failures[i].path = path
+	}
 }
 
 // anyTarget in outcome.unreadable stands for all of them.
@@ -391,12 +412,16 @@ func (r *run) emit(e Emission) {
 	case foundFailure:
 		if r.reading != nil {
 			r.reading.failed = true
-			r.fail(e.err)
+			code := CodeTarget
+			if _, ok := errors.AsType[*entity.DocumentError](e.err); ok {
+				code = CodeDocument
+			}
+			r.fail(code, e.err)
 			return
 		}
 		// Outside of reading, there are no siblings to protect.
 		r.out.fatal = true
-		r.fail(e.err)
+		r.fail(CodeEntity, e.err)
 	case foundVersion:
 		if r.reading != nil {
 			r.reading.version = e.text
@@ -408,7 +433,9 @@ func (r *run) emit(e Emission) {
 	}
 }
 
-func (r *run) fail(err error) { r.out.failures = append(r.out.failures, failuresOf(err)...) }
+func (r *run) fail(code Code, err error) {
+	r.out.failures = append(r.out.failures, failuresOf(code, err)...)
+}
 
 func (r *run) addKey(key string) {
 	key = boundKey(key)
@@ -439,7 +466,7 @@ func (r *run) addEntity(e Emission) {
 		} else {
 			r.out.unreadable[anyTarget] = true
 		}
-		r.fail(err)
+		r.fail(CodeDocument, err)
 	}
 	made, err := entity.Normalize(e.entity)
 	if err != nil {
@@ -464,6 +491,9 @@ func (r *run) addEntity(e Emission) {
 	c := child{Ref: ref, Kind: made.Kind(), SpecType: made.SpecString("type"), Key: e.at.String(), at: e.at, document: document}
 	if e.key != nil {
 		c.Key = *e.key
+	}
+	if r.inspect {
+		c.doc = e.doc
 	}
 	if c.places, err = placesOf(e.doc, r.faults); err != nil {
 		bad(err)
@@ -511,7 +541,7 @@ func (r *run) addChild(c child) {
 	id := c.Ref + "\n" + c.Key
 	if first, ok := r.seen[id]; ok {
 		if string(r.out.children[first].Hash) != string(c.Hash) || r.out.children[first].via == c.via {
-			r.fail(apierr.Input.New("%s is defined twice in %s; the first definition stands", c.Ref, c.Key))
+			r.fail(CodeDuplicate, c.place("/metadata/name", apierr.Input.New("%s is defined twice in %s; the first definition stands", c.Ref, c.Key)))
 			if r.reading != nil {
 				r.reading.version = ""
 			}
@@ -525,7 +555,7 @@ func (r *run) addChild(c child) {
 // applyRules is stage 7. What is not allowed is an error of this entity and is not
 // emitted; its siblings are.
 func (r *run) applyRules(ctx context.Context) {
-	if r.unruly {
+	if r.unruly || r.Rules == nil {
 		return
 	}
 	rules := r.Rules()
@@ -534,7 +564,11 @@ func (r *run) applyRules(ctx context.Context) {
 			return false
 		}
 		r.out.keptRefs[c.Ref] = true
-		r.fail(apierr.NotAllowed.New("%s is not of an allowed kind for location %s; see catalog.rules", c.Ref, r.origin))
+		advice := "see catalog.rules"
+		if meant := r.Model.SuggestKind(c.Kind); meant != "" {
+			advice = "did you mean " + meant + "?"
+		}
+		r.fail(CodeRule, c.place("/kind", apierr.NotAllowed.New("%s is not of an allowed kind for location %s; %s", c.Ref, r.origin, advice)))
 		return true
 	})
 }

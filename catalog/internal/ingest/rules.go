@@ -41,6 +41,18 @@ func CheckPattern(pattern string) error {
 	return nil
 }
 
+// Anywhere are the rules as they are for a location of which nobody knows what it will
+// be: each one that can match some location matches it.
+func (r Rules) Anywhere() Rules {
+	var out Rules
+	for _, rule := range r {
+		if rule.Locations == nil || len(rule.Locations) > 0 {
+			out = append(out, Rule{Allow: rule.Allow})
+		}
+	}
+	return out
+}
+
 // Allows says whether an entity of the kind may come from origin.
 func (r Rules) Allows(kind, specType string, origin entity.Location) bool {
 	for _, rule := range r {

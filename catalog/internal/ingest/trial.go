@@ -23,7 +23,7 @@ func (p *Pipeline) Try(ctx context.Context, e entity.Entity, again []byte) Trial
 	r.out = outcome{ref: r.self, cache: decodeCache(again), unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
 	if err := r.stages(ctx, e); err != nil {
 		r.out.fatal = true
-		r.fail(err)
+		r.fail(CodeEntity, err)
 	}
 	out := Trial{Relations: r.out.relations, RefreshKeys: r.out.refreshKeys, Failures: r.out.failures}
 	if !r.out.fatal {
@@ -36,6 +36,45 @@ func (p *Pipeline) Try(ctx context.Context, e entity.Entity, again []byte) Trial
 			d.Entity, _ = entity.Decode(c.document)
 		}
 		out.Found = append(out.Found, d)
+	}
+	return out
+}
+
+// An Inspection is what one run says about an entity, for tools that look at files.
+type Inspection struct {
+	Entity    entity.Entity // nil if the run failed as a whole
+	Failures  []Failure     // with their errors, codes and paths
+	Found     []Finding
+	Relations []entity.Relation
+}
+
+// A Finding is an entity that another one led to.
+type Finding struct {
+	Entity   entity.Entity
+	At       entity.Location
+	Document *entity.Document // where it was parsed from; nil if a processor made it
+}
+
+// Inspect runs e, which has its location annotations, through all stages, without a
+// catalog. The failures have no places in e's own file: the caller has its document.
+func (p *Pipeline) Inspect(ctx context.Context, e entity.Entity) Inspection {
+	r := &run{Pipeline: p, self: e.Ref().String(), seen: map[string]int{}, inspect: true}
+	r.out = outcome{ref: r.self, cache: new(cache), unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
+	if err := r.stages(ctx, e); err != nil {
+		r.out.fatal = true
+		r.fail(CodeEntity, err)
+	}
+	out := Inspection{Failures: r.out.failures, Relations: r.out.relations}
+	if !r.out.fatal {
+		out.Entity = r.out.entity
+	}
+	for _, c := range r.out.children {
+		made, err := entity.Decode(c.document)
+		if err != nil {
+			out.Failures = append(out.Failures, failuresOf(CodeEntity, err)...)
+			continue
+		}
+		out.Found = append(out.Found, Finding{made, c.at, c.doc})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 // Command testbed installs the servers that tests run against.
 //
-//	testbed install [name ...]   by default PostgreSQL 15 and 16
+//	testbed install [name ...]   by default PostgreSQL 15 and 16, Redis, and the
+//	                             stock clients of the catalog
 //	testbed list                 what there is, and where
 package main
 
@@ -42,7 +43,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 			if err != nil {
 				dir = "missing"
 			}
-			fmt.Fprintf(out, "%-12s %s\n", t.Name, dir)
+			fmt.Fprintf(out, "%-16s %s\n", t.Name, dir)
 		}
 		return nil
 	}
