@@ -33,12 +33,13 @@ func (s *authSections) decode(decode func(path string, out any)) {
 type keyStores struct {
 	sections authSections
 	db       *db.Manager
+	now      func() time.Time
 	files    *tokens.FileKeys // backend.auth.pluginKeyStore of type static
 	userFile *tokens.FileKeys // auth.keyStore of provider static
 }
 
-func newKeyStores(s authSections, m *db.Manager) *keyStores {
-	k := &keyStores{sections: s, db: m}
+func newKeyStores(s authSections, m *db.Manager, now func() time.Time) *keyStores {
+	k := &keyStores{sections: s, db: m, now: now}
 	if s.Auth.PluginKeyStore.Type == "static" && len(s.Auth.PluginKeyStore.Static.Keys) > 0 {
 		k.files = tokens.NewFileKeys(s.Auth.PluginKeyStore.Static)
 	}
@@ -53,7 +54,7 @@ func (k *keyStores) plugin(id PluginID) tokens.KeyStore {
 	if k.files != nil {
 		return k.files
 	}
-	return tokens.NewStoredKeys(k.db.Plugin(string(id)).DB(), tokens.PluginKeyTable(), pluginKeyLife, nil)
+	return tokens.NewStoredKeys(k.db.Plugin(string(id)).DB(), tokens.PluginKeyTable(), pluginKeyLife, k.now)
 }
 
 // users is the store of the keys that user tokens are signed with.
@@ -62,9 +63,9 @@ func (k *keyStores) users() tokens.KeyStore {
 	case k.userFile != nil:
 		return k.userFile
 	case k.sections.UserKeys.Provider == "memory" || k.db == nil:
-		return tokens.NewMemoryKeys(userTokenLife, nil)
+		return tokens.NewMemoryKeys(userTokenLife, k.now)
 	}
-	return tokens.NewStoredKeys(k.db.Plugin("auth").DB(), tokens.UserKeyTable(), userTokenLife, nil)
+	return tokens.NewStoredKeys(k.db.Plugin("auth").DB(), tokens.UserKeyTable(), userTokenLife, k.now)
 }
 
 // load reads the key files, so that a wrong one is a boot error. Those of user tokens
