@@ -211,11 +211,14 @@ func (c *core) reset() error {
 // rootServices is what features see everywhere.
 func (c *core) rootServices(comp *composition) fx.Option {
 	return fx.Options(
+		c.healthService(),
 		fx.Supply(c.cfg, c.watcher, c.log, c.env, c.integrations),
 		fx.Provide(
 			func() Discovery { return c.discovery },
 			func() InstanceMetadata { return comp.instance() },
-			func(d Discovery) SystemMetadata { return system{comp.instance(), c.sections.Discovery.Endpoints, d} },
+			func(i InstanceMetadata, d Discovery) SystemMetadata {
+				return system{i, c.sections.Discovery.Endpoints, d}
+			},
 			func(d Discovery) UserInfo { return newUserInfo(c.clients, d, c.settings.now()) },
 			func() scm.Reader { return c.reader },
 		),
