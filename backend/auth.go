@@ -61,7 +61,7 @@ func newAuthenticator(c *core, d *discovery, stores *keyStores, remote *http.Cli
 	appURL, _, _ := c.cfg.String("app.baseUrl")
 	keys := stores.users()
 	a := &authenticator{
-		users:     &tokens.UserIssuer{Issuer: issuer, Keys: keys, Life: userTokenLife, Now: c.settings.now()},
+		users:     &tokens.UserIssuer{Issuer: issuer, Keys: keys, Life: c.sections.UserLife.Std(), Now: c.settings.now()},
 		userKeys:  keys,
 		stores:    stores,
 		discovery: d,
