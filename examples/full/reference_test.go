@@ -26,6 +26,9 @@ var permissions = map[string]string{
 	"auth GET /.well-known/backstage/permissions/metadata":             "-",
 	"auth /{provider}/{rest...}":                                       "-",
 	"auth /{provider}":                                                 "-",
+	"catalog GET /.backstage/actions/v1/actions":                       "-",
+	"catalog POST /.backstage/actions/v1/actions/{id}/invoke":          "-", // what the action does asks
+	"catalog POST /.backstage/actions/v2/actions/{id}/invoke":          "-",
 	"catalog GET /.backstage/scheduler/v1/tasks":                       "-",
 	"catalog POST /.backstage/scheduler/v1/tasks/{id}/trigger":         "-",
 	"catalog POST /.backstage/scheduler/v1/tasks/{id}/cancel":          "-",
