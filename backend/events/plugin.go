@@ -96,6 +96,7 @@ func register(p params) error {
 	in.routes(p.Router)
 	bus := &bus{timeout: time.Duration(p.Timeout) * time.Millisecond}
 	bus.routes(p.Router)
+	describe(p.Router)
 	p.Lifecycle.Append(fx.Hook{OnStart: func(ctx context.Context) error {
 		var err error
 		if bus.broker, err = open(p); err != nil {

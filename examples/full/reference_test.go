@@ -35,6 +35,7 @@ var permissions = map[string]string{
 	"events GET /.backstage/scheduler/v1/tasks":                        "-",
 	"events POST /.backstage/scheduler/v1/tasks/{id}/trigger":          "-",
 	"events POST /.backstage/scheduler/v1/tasks/{id}/cancel":           "-",
+	"events GET /openapi.json":                                         "-",
 	"events POST /bus/v1/events":                                       "-",
 	"events PUT /bus/v1/subscriptions/{id}":                            "-",
 	"events GET /bus/v1/subscriptions/{id}/events":                     "-",
