@@ -152,9 +152,20 @@ type allowAll struct{}
 // Allowed implements ActionPermissions.
 func (allowAll) Allowed(context.Context, Credentials, string) (bool, error) { return true, nil }
 
+// NewActions returns an empty registry whose routes are on r, for tests of plugins that
+// run without a backend; backendtest.Actions has registries with a client. A plugin in a
+// backend has its own injected.
+func NewActions(id PluginID, r Router, p ActionPermissions, log *slog.Logger) *Actions {
+	return newActions(id, actions.Config{}, r, p, log)
+}
+
 // newActions mounts the registry of a plugin.
 func (c *core) newActions(id PluginID, r Router, p ActionPermissions, log *slog.Logger) *Actions {
-	a := &Actions{registry: actions.NewRegistry(string(id), c.sections.Actions, p), log: log}
+	return newActions(id, c.sections.Actions, r, p, log)
+}
+
+func newActions(id PluginID, cfg actions.Config, r Router, p ActionPermissions, log *slog.Logger) *Actions {
+	a := &Actions{registry: actions.NewRegistry(string(id), cfg, p), log: log}
 	a.registry.Routes(func(pattern string, h Handler) { r.Handle(pattern, h) })
 	return a
 }

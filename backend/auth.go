@@ -31,6 +31,7 @@ type authenticator struct {
 	appURL    string
 	open      bool // the default auth policy is disabled
 	errs      httpx.ErrorWriter
+	now       func() time.Time
 
 	remote *tokens.RemotePlugins
 
@@ -60,21 +61,22 @@ func newAuthenticator(c *core, d *discovery, stores *keyStores, remote *http.Cli
 	appURL, _, _ := c.cfg.String("app.baseUrl")
 	keys := stores.users()
 	a := &authenticator{
-		users:     &tokens.UserIssuer{Issuer: issuer, Keys: keys, Life: userTokenLife},
+		users:     &tokens.UserIssuer{Issuer: issuer, Keys: keys, Life: c.sections.UserLife.Std(), Now: c.settings.now()},
 		userKeys:  keys,
 		stores:    stores,
 		discovery: d,
 		appURL:    appURL,
 		open:      c.sections.Auth.DangerouslyDisableDefaultAuthPolicy,
 		errs:      c.errorWriter(c.log),
+		now:       c.settings.now(),
 		plugins:   map[PluginID]*pluginAuth{},
 	}
 	a.remote = tokens.NewRemotePlugins(func(plugin string) (string, error) {
 		base, err := d.BaseURL(plugin)
 		return base + "/.backstage/auth/v1/jwks.json", err
-	}, remote, nil)
+	}, remote, a.now)
 	a.checker = tokens.NewChecker(tokens.Options{
-		Config: c.sections.Auth, Issuer: issuer, UserKeys: a.keysOfUsers(remote), PluginKeys: a.keysOf, Client: remote, Log: c.log,
+		Config: c.sections.Auth, Issuer: issuer, UserKeys: a.keysOfUsers(remote), PluginKeys: a.keysOf, Client: remote, Log: c.log, Now: a.now,
 	})
 	return a, nil
 }
@@ -87,7 +89,7 @@ func (a *authenticator) keysOfUsers(remote *http.Client) tokens.Keys {
 	return tokens.NewRemoteKeys(func() (string, error) {
 		base, err := a.discovery.BaseURL("auth")
 		return base + "/.well-known/jwks.json", err
-	}, remote, nil)
+	}, remote, a.now)
 }
 
 // installed reports whether the plugin is part of this process.
@@ -122,7 +124,7 @@ func (a *authenticator) plugin(id PluginID) *pluginAuth {
 	p := &pluginAuth{
 		id:      id,
 		keys:    keys,
-		issuer:  &tokens.PluginIssuer{Plugin: string(id), Keys: keys, AllowNobody: a.open},
+		issuer:  &tokens.PluginIssuer{Plugin: string(id), Keys: keys, AllowNobody: a.open, Now: a.now},
 		barrier: a.checker.Barrier(string(id)),
 		serve:   tokens.ServeKeys(keys, a.errs),
 	}

@@ -42,6 +42,7 @@ type settings struct {
 	startTimeout time.Duration
 	rehearse     bool
 	outageGrace  time.Duration // how long a database may be away before readiness turns off
+	clock        Clock         // nil: the system's
 }
 
 // An Option configures a Backend; see WithConfig, WithConfigFiles, WithLogger,

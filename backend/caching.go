@@ -103,7 +103,7 @@ func (c *core) newCaches() (*caches, error) {
 	out := &caches{cfg: c.sections.Cache}
 	name := out.cfg.Store
 	if name == "" || name == "memory" {
-		out.store = cache.NewMemory(nil)
+		out.store = cache.NewMemory(c.settings.now())
 		return out, nil
 	}
 	for _, f := range c.features {

@@ -41,16 +41,17 @@ type processClients struct {
 	memory http.RoundTripper
 	own    func(baseURL string) bool // whether this process answers at that address
 	wrap   func(http.RoundTripper) http.RoundTripper
+	now    func() time.Time
 }
 
-func newProcessClients() *processClients {
+func newProcessClients(now func() time.Time) *processClients {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: clientDialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = clientDialTimeout
 	t.ResponseHeaderTimeout = clientAnswerTimeout
 	t.IdleConnTimeout = clientIdleTimeout
 	t.MaxIdleConnsPerHost = clientIdleConns
-	return &processClients{http: &http.Client{Transport: t}}
+	return &processClients{http: &http.Client{Transport: t}, now: now}
 }
 
 // transport finds the way to a base URL.
@@ -91,7 +92,7 @@ func (p *pluginClients) Client(ctx context.Context, c Credentials, plugin string
 		return nil, "", fmt.Errorf("base URL of plugin %s: %w", plugin, err)
 	}
 	t := &actingTransport{
-		next: p.shared.transport(base), base: u,
+		next: p.shared.transport(base), base: u, now: p.shared.now,
 		token: func(ctx context.Context) (string, error) { return p.auth.TokenFor(ctx, c, plugin) },
 	}
 	if _, err := t.bearer(ctx); err != nil {
@@ -106,6 +107,7 @@ func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 type actingTransport struct {
 	next  http.RoundTripper
 	base  *url.URL
+	now   func() time.Time
 	token func(context.Context) (string, error)
 
 	mu    sync.Mutex
@@ -137,7 +139,7 @@ func (t *actingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 func (t *actingTransport) bearer(ctx context.Context) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
+	now := t.now()
 	if !t.taken.IsZero() && now.Sub(t.taken) < clientTokenKept {
 		return t.have, nil
 	}

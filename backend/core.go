@@ -193,12 +193,12 @@ func (c *core) reset() error {
 		errs = append(errs, err)
 		p.reader, _ = scm.NewReader(p.integrations, scm.Options{Log: c.log})
 	}
-	p.clients = newProcessClients()
+	p.clients = newProcessClients(c.settings.now())
 	p.clients.wrap = p.telemetry.Transport
 	p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
 	p.landing = &landing{c: c}
 	p.server.SetIndex(p.landing)
-	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db), p.clients.http); err != nil {
+	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db, c.settings.now()), p.clients.http); err != nil {
 		errs = append(errs, err)
 	}
 	if p.shared, err = c.newShared(closers); err != nil {
@@ -211,12 +211,15 @@ func (c *core) reset() error {
 // rootServices is what features see everywhere.
 func (c *core) rootServices(comp *composition) fx.Option {
 	return fx.Options(
+		c.healthService(),
 		fx.Supply(c.cfg, c.watcher, c.log, c.env, c.integrations),
 		fx.Provide(
 			func() Discovery { return c.discovery },
 			func() InstanceMetadata { return comp.instance() },
-			func(d Discovery) SystemMetadata { return system{comp.instance(), c.sections.Discovery.Endpoints, d} },
-			func(d Discovery) UserInfo { return newUserInfo(c.clients, d) },
+			func(i InstanceMetadata, d Discovery) SystemMetadata {
+				return system{i, c.sections.Discovery.Endpoints, d}
+			},
+			func(d Discovery) UserInfo { return newUserInfo(c.clients, d, c.settings.now()) },
 			func() scm.Reader { return c.reader },
 		),
 	)

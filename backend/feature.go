@@ -56,7 +56,7 @@ func (f *feature) name() string {
 // the plugin's core services are available: PluginID, *slog.Logger, fx.Lifecycle,
 // db.DB, Database, Router, Auth, Clients, UserInfo, Scheduler, Cache, Events, *Actions,
 // ActionsClient, Auditor, trace.Tracer, metric.Meter, *Background, Landing, and the root's
-// InstanceMetadata, SystemMetadata, *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
+// InstanceMetadata, SystemMetadata, Health, *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
 //
 // id is lower case, letters, digits and dashes. Constructors and invoked functions
 // wire values together and do no I/O: the graph may be built more than once in one

@@ -66,7 +66,7 @@ func (c *composition) instance() instance {
 
 // system implements SystemMetadata.
 type system struct {
-	instance  instance
+	instance  InstanceMetadata
 	elsewhere []discoveryEndpoint
 	discovery Discovery
 }
@@ -74,7 +74,7 @@ type system struct {
 // Plugins implements SystemMetadata.
 func (s system) Plugins() ([]SystemPlugin, error) {
 	ids := map[PluginID]bool{}
-	for _, p := range s.instance {
+	for _, p := range s.instance.Plugins() {
 		ids[p.ID] = true
 	}
 	for _, e := range s.elsewhere {

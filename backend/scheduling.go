@@ -90,6 +90,7 @@ func (c *core) scheduler(id PluginID) *scheduler.Scheduler {
 		s = scheduler.New(scheduler.Options{
 			Plugin: string(id), DB: c.db.Plugin(string(id)).DB(), Locks: c.locks.get, Log: c.log.With("plugin", string(id)),
 			Plugins: c.scheduling, Observe: c.observeTasks(id),
+			Now: c.settings.now(), Moved: c.settings.moved(), Server: c.settings.server(),
 		})
 		c.schedulers[id] = s
 	}

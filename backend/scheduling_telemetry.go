@@ -41,7 +41,7 @@ func (c *core) observeTasks(id PluginID) func(ctx context.Context, task, scope s
 			c.log.WarnContext(ctx, "scheduled tasks are not measured", "plugin", string(id), "error", err)
 			return ctx, func(error) {}
 		}
-		ctx, span := c.telemetry.Tracer(string(id)).Start(ctx, "task "+task)
+		ctx, span := c.telemetry.SchedulerTracer(string(id)).Start(ctx, "task "+task)
 		name := attribute.String("taskId", task)
 		with := func(result string) metric.MeasurementOption {
 			return metric.WithAttributes(name, attribute.String("scope", scope), attribute.String("result", result))

@@ -23,7 +23,6 @@ func (c *core) pluginServices(id PluginID) fx.Option {
 	return fx.Options(userTokens, c.sharedServices(id), c.telemetryServices(id), c.auditServices(id), fx.Provide(
 		func() (Database, db.DB) { p := c.db.Plugin(string(id)); return p, p.DB() },
 		func(log *slog.Logger) (Router, Auth, error) { return c.mount(id, log) },
-		func(d Discovery, a Auth) Clients { return &pluginClients{c.clients, d, a} },
 		func() *Background { return c.background(id) },
 		func() Scheduler { return c.scheduler(id) },
 		func() Landing { return pluginLanding{c.landing, id} },

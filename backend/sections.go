@@ -153,6 +153,8 @@ func coreLeaves() []config.Key {
 	return []config.Key{
 		{Path: "app.title", Type: "text", Doc: "the name of the portal, on its pages"},
 		{Path: "app.baseUrl", Type: "text", Doc: "where browsers find the frontend"},
+		{Path: "auth.backstageTokenExpiration", Type: "duration", Default: `"1h"`, Doc: "how long user tokens are valid and their keys sign; at least 10 minutes, at most a day"},
+		{Path: "auth.identityTokenAlgorithm", Type: "text", Default: `"ES256"`, Doc: "what user tokens are signed with: ES256, ES384, ES512, RS256 and so on, PS256 and so on, or EdDSA"},
 		{Path: "backend.workingDirectory", Type: "text", Doc: "where trees are unpacked while they are read; the system's directory for temporary files if absent"},
 	}
 }

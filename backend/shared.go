@@ -70,6 +70,7 @@ func (c *core) sharedServices(id PluginID) fx.Option {
 // replaced them.
 func (c *core) derivedServices(id PluginID) fx.Option {
 	return fx.Provide(
+		func(d Discovery, a Auth) Clients { return &pluginClients{c.clients, d, a} },
 		func(r Router, p ActionPermissions, log *slog.Logger) *Actions { return c.newActions(id, r, p, log) },
 		func(in Clients, log *slog.Logger) ActionsClient { return c.actionsClient(in, log) },
 		func(a Auth, in Clients, log *slog.Logger) Events { return c.newEvents(id, a, in, log) },

@@ -96,7 +96,7 @@ func (c *core) openTelemetry(ctx context.Context, comp *composition) error {
 	if listen && p.Scrape == nil {
 		err = config.At("backend.metrics.listen", errors.New("is set, but what exports the measurements of this backend does not serve Prometheus"))
 	}
-	if err == nil && (p.Traces != nil || p.Metrics != nil || p.Scrape != nil) {
+	if err == nil && (p.Traces != nil || p.Metrics != nil || p.Scrape != nil || p.Propagator != nil) {
 		err = c.telemetry.Set(p)
 	}
 	if err != nil && p.Shutdown != nil {

@@ -58,8 +58,8 @@ type knownIdentity struct {
 
 var _ UserInfo = (*userInfo)(nil)
 
-func newUserInfo(p *processClients, d Discovery) *userInfo {
-	return &userInfo{clients: p, discovery: d, now: time.Now, known: map[[sha256.Size]byte]knownIdentity{}}
+func newUserInfo(p *processClients, d Discovery, now func() time.Time) *userInfo {
+	return &userInfo{clients: p, discovery: d, now: now, known: map[[sha256.Size]byte]knownIdentity{}}
 }
 
 // UserInfo implements the interface of that name.

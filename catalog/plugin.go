@@ -29,7 +29,7 @@ func Plugin() backend.Feature {
 		backend.Migrations(store.Migrations()),
 		fx.Provide(store.New, fx.Private),
 		fx.Provide(newCatalog, fx.Private),
-		fx.Invoke(register, serve),
+		fx.Invoke(register, serve, offer),
 		backend.Subcommand("validate", "checks descriptor files, for CI", runValidate),
 	)
 }

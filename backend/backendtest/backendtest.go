@@ -4,7 +4,11 @@
 //	b := backendtest.Start(t, `catalog: {rules: [{allow: [Component]}]}`, catalog.Plugin())
 //	res, err := b.As("user:default/alice").Get(b.URL + "/api/catalog/entities")
 //
-// Every graph is built twice, so that a constructor with side effects shows.
+// Every graph is built twice, so that a constructor with side effects shows. The backend
+// goes by a clock that Advance moves.
+//
+// For unit tests there are fakes of single core services: Events, Cache, Actions, Clients,
+// Users and Audit, with a Clock for those that need one.
 package backendtest
 
 import (
@@ -34,6 +38,7 @@ type Backend struct {
 	t       testing.TB
 	backend *backend.Backend
 	tokens  *tokenMaker
+	clock   *Clock
 }
 
 // Start boots features with the given YAML as their whole configuration, on SQLite in a
@@ -56,8 +61,8 @@ func Boot(t testing.TB, yaml string, features ...backend.Feature) (*Backend, err
 	if err != nil {
 		return nil, err
 	}
-	tokens := &tokenMaker{}
-	b := backend.New(backend.WithConfig(cfg), backend.WithLogger(logTo(t)), backend.Rehearse(), backend.Development())
+	tokens, clock := &tokenMaker{}, &Clock{}
+	b := backend.New(backend.WithConfig(cfg), backend.WithLogger(logTo(t)), backend.Rehearse(), backend.Development(), backend.WithClock(clock))
 	b.Add(features...)
 	b.Add(tokens.features(features)...)
 	if err := b.Start(t.Context()); err != nil {
@@ -70,7 +75,7 @@ func Boot(t testing.TB, yaml string, features ...backend.Feature) (*Backend, err
 			t.Errorf("stopping the backend: %v", err)
 		}
 	})
-	return &Backend{URL: "http://" + b.Addr().String(), t: t, backend: b, tokens: tokens}, nil
+	return &Backend{URL: "http://" + b.Addr().String(), t: t, backend: b, tokens: tokens, clock: clock}, nil
 }
 
 // Config parses YAML as Start does.

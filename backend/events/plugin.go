@@ -96,6 +96,7 @@ func register(p params) error {
 	in.routes(p.Router)
 	bus := &bus{timeout: time.Duration(p.Timeout) * time.Millisecond}
 	bus.routes(p.Router)
+	describe(p.Router)
 	p.Lifecycle.Append(fx.Hook{OnStart: func(ctx context.Context) error {
 		var err error
 		if bus.broker, err = open(p); err != nil {
@@ -121,8 +122,11 @@ func register(p params) error {
 func open(p params) (events.Broker, error) {
 	if db.DialectOf(p.DB) != db.Postgres {
 		m := events.NewMemory(nil)
-		return m, p.Scheduler.Schedule("event-bus-cleanup", cleanup, func(context.Context) error {
-			return nil // what is in memory is bounded when it comes in
+		return m, p.Scheduler.Schedule("event-bus-cleanup", cleanup, func(ctx context.Context) error {
+			if dropped, stale := m.Cleanup(); dropped+stale > 0 {
+				p.Log.InfoContext(ctx, "old events that were not read, and subscriptions that nobody reads, were dropped", "events", dropped, "subscriptions", stale)
+			}
+			return nil
 		})
 	}
 	pool, _ := p.Database.Pgx()

@@ -13,6 +13,8 @@
 //	OTEL_RESOURCE_ATTRIBUTES      key=value,...
 //	OTEL_TRACES_SAMPLER           such as parentbased_traceidratio, with OTEL_TRACES_SAMPLER_ARG
 //	OTEL_SDK_DISABLED             true: nothing is exported by way of these variables
+//	OTEL_PROPAGATORS              headers that carry traces: tracecontext if absent; a list of
+//	                              tracecontext, baggage, b3, b3multi, jaeger, xray and ottrace, or none
 //
 // and by the configuration for Prometheus, which gets a port of its own:
 //
@@ -36,9 +38,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -121,6 +125,10 @@ func (o options) open(ctx context.Context, e backend.Exporting) (backend.Telemet
 		readers = append(readers, r)
 		out.Scrape = promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(e.Log.Handler(), slog.LevelWarn)})
 	}
+	var err error
+	if out.Propagator, err = propagator(); err != nil {
+		return out, err
+	}
 	if len(spans) == 0 && len(readers) == 0 {
 		return out, nil
 	}
@@ -173,6 +181,26 @@ func enabled(exporter, endpoint string) bool {
 
 func named(variable string, err error) error {
 	return backend.Fix("environment variable "+variable+": "+err.Error(), "set it to otlp or none")
+}
+
+// propagator is what OTEL_PROPAGATORS names; nil if it is absent. It counts without
+// exporters, and with OTEL_SDK_DISABLED, so that the traces of others are handed on.
+func propagator() (propagation.TextMapPropagator, error) {
+	const variable = "OTEL_PROPAGATORS"
+	text := os.Getenv(variable)
+	if text == "" {
+		return nil, nil
+	}
+	names := strings.Split(text, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	p, err := autoprop.TextMapPropagator(names...)
+	if err != nil {
+		return nil, backend.Fix("environment variable "+variable+": "+err.Error(),
+			"set it to a list of tracecontext, baggage, b3, b3multi, jaeger, xray and ottrace, or to none")
+	}
+	return p, nil
 }
 
 // describe is the process, as far as the environment does not say otherwise.

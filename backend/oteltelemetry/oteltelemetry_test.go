@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -235,6 +236,74 @@ func TestOneTraceThroughTwoProcessesDownToSQL(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPropagators holds that OTEL_PROPAGATORS says which headers carry a trace into a
+// process, into its log, and on to the next process, without exporters, too.
+func TestPropagators(t *testing.T) {
+	const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	all := map[string]string{
+		"traceparent": "00-" + trace + "-" + span + "-01",
+		"b3":          trace + "-" + span + "-1",
+		"baggage":     "team=payments",
+	}
+	for _, tt := range []struct {
+		name, propagators string
+		sent              []string // headers that come in
+		want              []string // headers that go on
+		logged            bool
+	}{
+		{"absent", "", []string{"traceparent", "b3", "baggage"}, []string{"traceparent"}, true},
+		{"another form", "b3", []string{"traceparent", "b3"}, []string{"b3"}, true},
+		{"two forms", "tracecontext, b3", []string{"b3"}, []string{"b3", "traceparent"}, true},
+		{"baggage alone", "baggage", []string{"traceparent", "baggage"}, []string{"baggage"}, false},
+		{"none", "none", []string{"traceparent", "b3"}, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("OTEL_PROPAGATORS", tt.propagators)
+			var mu sync.Mutex
+			var got []string
+			back := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, name := range []string{"b3", "baggage", "traceparent"} {
+					if strings.Contains(r.Header.Get(name), trace) || name == "baggage" && r.Header.Get(name) != "" {
+						got = append(got, name)
+					}
+				}
+			}))
+			t.Cleanup(back.Close)
+			front, log, _ := start(t, fmt.Sprintf("discovery: {endpoints: [{target: '%s/api/{{pluginId}}', plugins: [back]}]}", back.URL), frontPlugin(), oteltelemetry.Service())
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+front.Addr().String()+"/api/front/ask", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range tt.sent {
+				req.Header.Set(name, all[name])
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("%s goes on, want %s", got, tt.want)
+			}
+			if logged := strings.Contains(log.String(), trace); logged != tt.logged {
+				t.Errorf("the trace is in the log: %v, want %v", logged, tt.logged)
+			}
+		})
+	}
+}
+
+func TestUnknownPropagatorIsABootError(t *testing.T) {
+	t.Setenv("OTEL_PROPAGATORS", "pigeon")
+	_, err := backendtest.Boot(t, "", backPlugin(), oteltelemetry.Service())
+	if err == nil || !strings.Contains(err.Error(), "environment variable OTEL_PROPAGATORS") || !strings.Contains(err.Error(), "fix: set it to a list of tracecontext") {
+		t.Errorf("got %v", err)
 	}
 }
 

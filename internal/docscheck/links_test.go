@@ -85,3 +85,29 @@ func TestDecisionsAreNumberedAndComplete(t *testing.T) {
 		t.Error("docs/adr is empty")
 	}
 }
+
+// An example that a document names runs as a test somewhere in the repository.
+func TestEveryExampleThatIsNamedExists(t *testing.T) {
+	declared := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (Example\w*)\(\)`)
+	for _, name := range files(t) {
+		if strings.HasSuffix(name, "_test.go") {
+			for _, m := range function.FindAllStringSubmatch(read(t, name), -1) {
+				declared[m[1]] = true
+			}
+		}
+	}
+	mention := regexp.MustCompile("`(Example[A-Z]\\w*)`")
+	named := 0
+	for name := range documents(t) {
+		for _, m := range mention.FindAllStringSubmatch(read(t, name), -1) {
+			named++
+			if !declared[m[1]] {
+				t.Errorf("%s names %s, which is in no test file", name, m[1])
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no document names an example: this test does not see them")
+	}
+}

@@ -95,5 +95,9 @@ var (
 	ErrMissed = errors.New("events were dropped before they were read")
 )
 
-// Stale is how long a subscription is kept that nobody reads.
-const Stale = 24 * time.Hour
+const (
+	// MaxAge is how long an event is kept at most (contract/backend.md section 17.2).
+	MaxAge = 24 * time.Hour
+	// Stale is how long a subscription is kept that nobody reads.
+	Stale = 24 * time.Hour
+)

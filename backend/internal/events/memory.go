@@ -37,6 +37,7 @@ type subscription struct {
 
 type queued struct {
 	mark  int64
+	at    time.Time // when it was published
 	event Event
 }
 
@@ -68,10 +69,34 @@ func (m *Memory) Publish(_ context.Context, e Event, notified []string) (bool, e
 			s.queue = slices.Delete(s.queue, s.hand, s.hand+1) // the oldest that nobody has in hand
 			s.missed++
 		}
-		s.queue = append(s.queue, queued{m.seq, e})
+		s.queue = append(s.queue, queued{m.seq, now, e})
 		s.waker.Wake()
 	}
 	return kept, nil
+}
+
+// Cleanup drops events that are older than MaxAge and that nobody has in hand, of which
+// readers are told as of those that there was no room for, and subscriptions that nobody
+// has read for as long as Stale. It returns how many events and subscriptions those were.
+func (m *Memory) Cleanup() (dropped, stale int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	for id, s := range m.subs {
+		if now.Sub(s.read) > Stale {
+			delete(m.subs, id)
+			stale++
+			continue
+		}
+		n := s.hand
+		for n < len(s.queue) && now.Sub(s.queue[n].at) > MaxAge {
+			n++
+		}
+		s.queue = slices.Delete(s.queue, s.hand, n)
+		s.missed += n - s.hand
+		dropped += n - s.hand
+	}
+	return dropped, stale
 }
 
 // Subscribe implements Broker.

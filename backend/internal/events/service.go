@@ -48,7 +48,7 @@ func (s *Service) PublishEvent(ctx context.Context, topic string, payload any, m
 	if topic == "" || len(topic) > MaxTopic || strings.ContainsRune(topic, 0) {
 		return fmt.Errorf("publish event: topic %q is empty, longer than %d bytes, or contains a zero byte", topic, MaxTopic)
 	}
-	text, err := encode(payload)
+	text, err := Encode(payload)
 	if err != nil {
 		return fmt.Errorf("publish event on %s: %w", topic, err)
 	}
@@ -69,7 +69,8 @@ func (s *Service) PublishEvent(ctx context.Context, topic string, payload any, m
 	return nil
 }
 
-func encode(payload any) ([]byte, error) {
+// Encode returns a payload as the JSON that subscribers get.
+func Encode(payload any) ([]byte, error) {
 	switch p := payload.(type) {
 	case json.RawMessage:
 		return valid(p)

@@ -35,19 +35,22 @@ func (s *Scheduler) runLocally(t *task) {
 
 // wait until the task is due or triggered; false if the scheduler stops.
 func (s *Scheduler) wait(t *task, next time.Time) bool {
-	var due <-chan time.Time
-	if !next.IsZero() {
-		timer := time.NewTimer(max(next.Sub(s.Now()), 0))
-		defer timer.Stop()
-		due = timer.C
+	for {
+		moved := s.Moved()
+		var due <-chan time.Time
+		if !next.IsZero() {
+			due = time.After(max(next.Sub(s.Now()), 0))
+		}
+		select {
+		case <-s.ctx.Done():
+			return false
+		case <-due:
+			return true
+		case <-t.kick:
+			return true
+		case <-moved:
+		}
 	}
-	select {
-	case <-s.ctx.Done():
-		return false
-	case <-due:
-	case <-t.kick:
-	}
-	return true
 }
 
 func (s *Scheduler) runOnce(t *task) {

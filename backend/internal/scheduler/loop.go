@@ -34,6 +34,7 @@ const (
 // longer than others may take to see what this replica has done.
 func (s *Scheduler) loop() {
 	for {
+		moved := s.Moved() // before the look, so that no jump is missed
 		timer := time.NewTimer(s.round(s.ctx))
 		select {
 		case <-s.ctx.Done():
@@ -41,6 +42,8 @@ func (s *Scheduler) loop() {
 			return
 		case <-timer.C:
 		case <-s.wake:
+			timer.Stop()
+		case <-moved:
 			timer.Stop()
 		}
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	// Server changes what the server's clock says, for tests; nil: as it is.
 	Server func(time.Time) time.Time
 
+	// Moved returns a channel that is closed when Now jumps the next time; nil: it never does.
+	Moved func() <-chan struct{}
+
 	// Plugins is how many plugins of this process have scheduled tasks; nil: this one.
 	// The more there are, the less often each looks at its table.
 	Plugins func() int
@@ -84,6 +87,9 @@ type task struct {
 func New(o Options) *Scheduler {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Moved == nil {
+		o.Moved = func() <-chan struct{} { return nil }
 	}
 	return &Scheduler{Options: o, tasks: map[string]*task{}, wake: make(chan struct{}, 1)}
 }

@@ -32,13 +32,13 @@ type exchangeKey struct{}
 // what to call with the status of the answer, or nil.
 func (t *Telemetry) Request(r *http.Request) (*http.Request, func(status int)) {
 	l := t.live.Load()
-	remote := r.Header["Traceparent"] != nil
+	remote := l.carried(r.Header)
 	if l == nil && !remote {
 		return r, nil
 	}
 	ctx := r.Context()
 	if remote {
-		ctx = propagator().Extract(ctx, propagation.HeaderCarrier(r.Header))
+		ctx = l.propagator().Extract(ctx, propagation.HeaderCarrier(r.Header))
 	}
 	if l == nil || strings.HasPrefix(r.URL.Path, "/.backstage/health/") {
 		return r.WithContext(ctx), nil // nobody wants to see the probes of a load balancer

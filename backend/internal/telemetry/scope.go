@@ -78,8 +78,22 @@ func (t *Telemetry) Meter(plugin string) metric.Meter {
 // whose behalf.
 func (t *Telemetry) Tracer(plugin string) trace.Tracer {
 	s := t.opts.Tracing.Plugin[plugin].Tracer
+	return t.tracer(plugin, s.named(plugin), trace.WithInstrumentationVersion(s.Version), trace.WithSchemaURL(s.SchemaURL))
+}
+
+// schedulerScope is what dashboards know the runs of scheduled tasks by
+// (contract/backend.md section 14).
+const schedulerScope = "backstage-service-scheduler"
+
+// SchedulerTracer is the tracer of the runs of a plugin's scheduled tasks. Its scope is
+// the same for all plugins; the spans say whose they are.
+func (t *Telemetry) SchedulerTracer(plugin string) trace.Tracer {
+	return t.tracer(plugin, schedulerScope)
+}
+
+func (t *Telemetry) tracer(plugin, scope string, opts ...trace.TracerOption) trace.Tracer {
 	return pluginTracer{
-		Tracer: t.traces().Tracer(s.named(plugin), trace.WithInstrumentationVersion(s.Version), trace.WithSchemaURL(s.SchemaURL)),
+		Tracer: t.traces().Tracer(scope, opts...),
 		plugin: attribute.String("backstage.plugin.id", plugin), endUser: t.opts.Tracing.Capture.EndUser,
 	}
 }

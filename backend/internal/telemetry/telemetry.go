@@ -10,6 +10,7 @@ package telemetry
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
@@ -27,6 +28,9 @@ const serverScope = "backstage-backend"
 type Providers struct {
 	Traces  trace.TracerProvider
 	Metrics metric.MeterProvider
+	// Propagator reads and writes the headers that carry a trace from one process to
+	// another; nil: traceparent and tracestate, as W3C has them.
+	Propagator propagation.TextMapPropagator
 	// Scrape answers Prometheus at backend.metrics.listen.
 	Scrape http.Handler
 	// Shutdown sends what is left, within the time that ctx has. It is called once, after
@@ -53,6 +57,7 @@ type live struct {
 	Providers
 	tracer   trace.Tracer // nil if there are no traces
 	requests metric.Float64Histogram
+	headers  []string // of the propagator, as http.Header has them; nil without one
 }
 
 // New returns a Telemetry that exports nothing.
@@ -62,6 +67,11 @@ func New(opts Options) *Telemetry { return &Telemetry{opts: opts} }
 // is called before the plugins are built.
 func (t *Telemetry) Set(p Providers) error {
 	l := &live{Providers: p}
+	if p.Propagator != nil {
+		for _, name := range p.Propagator.Fields() {
+			l.headers = append(l.headers, http.CanonicalHeaderKey(name))
+		}
+	}
 	if p.Traces != nil {
 		l.tracer = p.Traces.Tracer(serverScope)
 	}
@@ -109,5 +119,18 @@ func (t *Telemetry) metrics() metric.MeterProvider {
 	return metricnoop.NewMeterProvider()
 }
 
-// propagator is the W3C trace context: the headers traceparent and tracestate.
-func propagator() propagation.TraceContext { return propagation.TraceContext{} }
+// carried reports whether a request comes with a trace.
+func (l *live) carried(h http.Header) bool {
+	if l == nil || l.Propagator == nil {
+		return h["Traceparent"] != nil
+	}
+	return slices.ContainsFunc(l.headers, func(name string) bool { return h[name] != nil })
+}
+
+// propagator is the W3C trace context unless the providers brought another one.
+func (l *live) propagator() propagation.TextMapPropagator {
+	if l == nil || l.Propagator == nil {
+		return propagation.TraceContext{}
+	}
+	return l.Propagator
+}

@@ -20,18 +20,20 @@ type transport struct {
 // RoundTrip implements http.RoundTripper. The span ends when the answer begins.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
-	if !trace.SpanContextFromContext(ctx).IsValid() {
+	l := t.t.live.Load()
+	// What a propagator of one's own carries need not be a trace: baggage is none.
+	if !trace.SpanContextFromContext(ctx).IsValid() && (l == nil || l.Propagator == nil) {
 		return t.next.RoundTrip(r)
 	}
 	var span trace.Span
-	if l := t.t.live.Load(); l != nil && l.tracer != nil {
+	if l != nil && l.tracer != nil && trace.SpanContextFromContext(ctx).IsValid() {
 		ctx, span = l.tracer.Start(ctx, knownMethod(r.Method), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 			attribute.String("http.request.method", knownMethod(r.Method)), attribute.String("server.address", r.URL.Host),
 			attribute.String("url.path", r.URL.Path)))
 		defer span.End()
 	}
 	r = r.Clone(ctx)
-	propagator().Inject(ctx, propagation.HeaderCarrier(r.Header))
+	l.propagator().Inject(ctx, propagation.HeaderCarrier(r.Header))
 	res, err := t.next.RoundTrip(r)
 	if span == nil {
 		return res, err

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"crypto/ecdsa"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -264,7 +265,7 @@ func TestServeKeys(t *testing.T) {
 	}
 	parsed, err := parseKeySet(w.Body.Bytes())
 	signing, _ := keys.SigningKey(t.Context())
-	if err != nil || len(parsed) != 1 || parsed[signing.ID].Algorithm != "ES256" || !signing.Key.PublicKey.Equal(parsed[signing.ID].Key) {
+	if err != nil || len(parsed) != 1 || parsed[signing.ID].Algorithm != "ES256" || !signing.Key.Public().(*ecdsa.PublicKey).Equal(parsed[signing.ID].Key) {
 		t.Errorf("%s: %v", w.Body, err)
 	}
 	if strings.Contains(w.Body.String(), `"d"`) {

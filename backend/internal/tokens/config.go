@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
@@ -172,4 +173,32 @@ func (e *ExternalAccess) restrictions() *principal.AccessRestrictions {
 		rules = append(rules, principal.AccessRestriction{Plugin: r.Plugin, Permissions: r.Permission, Actions: r.PermissionAttribute.Action})
 	}
 	return principal.Restrict(rules...)
+}
+
+// UserTokenLife is auth.backstageTokenExpiration: how long user tokens are valid.
+type UserTokenLife config.Duration
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (l *UserTokenLife) UnmarshalConfig(c *config.Config) error {
+	return c.Decode("", (*config.Duration)(l))
+}
+
+// Std is the life of user tokens: an hour if it is not configured, ten minutes at least and
+// a day at most (contract/auth.md 7.1).
+func (l UserTokenLife) Std() time.Duration {
+	if l == 0 {
+		return time.Hour
+	}
+	return min(max(time.Duration(l), 10*time.Minute), 24*time.Hour)
+}
+
+// Algorithm is auth.identityTokenAlgorithm: what user tokens are signed with; ES256 if empty.
+type Algorithm string
+
+// Validate implements config.Validator.
+func (a Algorithm) Validate() error {
+	if a != "" && !slices.Contains(algorithms, jose.SignatureAlgorithm(a)) {
+		return fmt.Errorf("%q is not an algorithm with public keys, such as ES256 or RS256", string(a))
+	}
+	return nil
 }

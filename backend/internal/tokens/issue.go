@@ -43,7 +43,7 @@ func (i *UserIssuer) Issue(ctx context.Context, c UserClaims) (token string, exp
 	life = min(max(life, 10*time.Minute), 24*time.Hour)
 	iat, exp := now.Unix(), now.Add(life).Unix()
 	payload := marshal(limitedClaims{Subject: c.Sub, IssuedAt: iat, Expires: exp})
-	proof, err := es256(key.Key, encodePart(headerBytes(typLimited, key.ID))+"."+encodePart(payload))
+	proof, err := signature(key, encodePart(headerBytes(typLimited, key))+"."+encodePart(payload))
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -3,9 +3,6 @@ package tokens
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -139,9 +136,9 @@ var errExpired = errors.New("it has expired")
 
 // sign returns the compact token of a header and a payload, whose bytes it keeps.
 func sign(key SigningKey, typ string, payload []byte) (string, error) {
-	h := headerBytes(typ, key.ID)
+	h := headerBytes(typ, key)
 	signed := encodePart(h) + "." + encodePart(payload)
-	sig, err := es256(key.Key, signed)
+	sig, err := signature(key, signed)
 	if err != nil {
 		return "", err
 	}
@@ -150,21 +147,8 @@ func sign(key SigningKey, typ string, payload []byte) (string, error) {
 
 // headerBytes returns the header with its members in the order that limited user tokens
 // need: typ, alg, kid.
-func headerBytes(typ, kid string) []byte {
-	return marshal(header{Type: typ, Algorithm: string(jose.ES256), KeyID: kid})
-}
-
-// es256 signs text and returns the signature's two numbers, 32 bytes each, in base64url.
-func es256(key *ecdsa.PrivateKey, text string) (string, error) {
-	sum := sha256.Sum256([]byte(text))
-	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
-	if err != nil {
-		return "", err
-	}
-	var raw [64]byte
-	r.FillBytes(raw[:32])
-	s.FillBytes(raw[32:])
-	return base64.RawURLEncoding.EncodeToString(raw[:]), nil
+func headerBytes(typ string, key SigningKey) []byte {
+	return marshal(header{Type: typ, Algorithm: key.algorithm(), KeyID: key.ID})
 }
 
 func encodePart(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

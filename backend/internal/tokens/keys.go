@@ -1,11 +1,9 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"slices"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/google/uuid"
 
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
@@ -29,11 +26,14 @@ type PublicKey struct {
 	Use       string // "sig" for keys that are listed with their use, else empty
 }
 
-// A SigningKey signs tokens. Its algorithm is ES256.
+// A SigningKey signs tokens.
 type SigningKey struct {
-	ID  string
-	Key *ecdsa.PrivateKey
+	ID        string
+	Key       crypto.Signer
+	Algorithm string // ES256 if empty
 }
+
+func (k SigningKey) algorithm() string { return cmp.Or(k.Algorithm, string(jose.ES256)) }
 
 // Keys finds the public keys of one issuer. It is used from many goroutines, for every
 // token that is not known yet, with key ids that come from outside.
@@ -55,6 +55,7 @@ type KeyStore interface {
 
 // MemoryKeys is a KeyStore for one process: tokens do not survive a restart.
 type MemoryKeys struct {
+	alg  string
 	life time.Duration
 	now  func() time.Time
 
@@ -69,14 +70,17 @@ type memoryKey struct {
 
 var _ KeyStore = (*MemoryKeys)(nil)
 
-// NewMemoryKeys returns a store whose keys sign for the lifetime of one token, and are
-// listed for three. The clock may be nil.
+// NewMemoryKeys returns a store whose keys sign with ES256 for the lifetime of one token,
+// and are listed for three. The clock may be nil.
 func NewMemoryKeys(life time.Duration, now func() time.Time) *MemoryKeys {
 	if now == nil {
 		now = time.Now
 	}
 	return &MemoryKeys{life: life, now: now}
 }
+
+// With returns m, whose new keys are for another algorithm. It is called before the first use.
+func (m *MemoryKeys) With(alg string) *MemoryKeys { m.alg = alg; return m }
 
 // SigningKey implements KeyStore.
 func (m *MemoryKeys) SigningKey(context.Context) (SigningKey, error) {
@@ -86,7 +90,7 @@ func (m *MemoryKeys) SigningKey(context.Context) (SigningKey, error) {
 	if n := len(m.keys); n > 0 && now.Before(m.keys[n-1].made.Add(m.life)) {
 		return m.keys[n-1].SigningKey, nil
 	}
-	key, err := NewSigningKey()
+	key, err := NewSigningKey(m.alg)
 	if err != nil {
 		return SigningKey{}, err
 	}
@@ -94,18 +98,9 @@ func (m *MemoryKeys) SigningKey(context.Context) (SigningKey, error) {
 	return key, nil
 }
 
-// NewSigningKey makes an ES256 key with a random id.
-func NewSigningKey() (SigningKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return SigningKey{}, err
-	}
-	return SigningKey{ID: uuid.NewString(), Key: key}, nil
-}
-
 // Public returns the half that verifies.
 func (k SigningKey) Public() PublicKey {
-	return PublicKey{ID: k.ID, Algorithm: string(jose.ES256), Key: &k.Key.PublicKey}
+	return PublicKey{ID: k.ID, Algorithm: k.algorithm(), Key: k.Key.Public()}
 }
 
 // PublicKeys implements KeyStore.

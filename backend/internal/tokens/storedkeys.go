@@ -31,6 +31,7 @@ type StoredKeys struct {
 	knownKeys
 
 	db    db.DB
+	alg   string
 	table KeyTable
 	life  time.Duration
 	make  singleflight.Group
@@ -60,6 +61,10 @@ func NewStoredKeys(d db.DB, table KeyTable, life time.Duration, now func() time.
 	}
 	return s
 }
+
+// With returns s, whose new keys are for another algorithm than ES256. It is called before
+// the first use.
+func (s *StoredKeys) With(alg string) *StoredKeys { s.alg = alg; return s }
 
 // SigningKey implements KeyStore.
 func (s *StoredKeys) SigningKey(ctx context.Context) (SigningKey, error) {
@@ -103,7 +108,7 @@ func (s *StoredKeys) rotate(ctx context.Context) (SigningKey, error) {
 	if have.Key != nil && now.Before(have.made.Add(s.life)) {
 		return have.SigningKey, nil // somebody else was first
 	}
-	key, err := NewSigningKey()
+	key, err := NewSigningKey(s.alg)
 	if err == nil {
 		err = s.publish(ctx, key, now)
 	}

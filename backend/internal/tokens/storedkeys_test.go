@@ -63,7 +63,7 @@ func TestReplicasSeeEachOthersKeys(t *testing.T) {
 			t.Errorf("the other replica lists %q, want %q", got, key.ID)
 		}
 		pub, err := b.PublicKey(t.Context(), key.ID)
-		if err != nil || !key.Key.PublicKey.Equal(pub.Key) || pub.Algorithm != "ES256" {
+		if err != nil || !key.Key.Public().(*ecdsa.PublicKey).Equal(pub.Key) || pub.Algorithm != "ES256" {
 			t.Errorf("the other replica finds %+v, %v", pub, err)
 		}
 		other, err := b.SigningKey(t.Context())
@@ -246,7 +246,7 @@ func TestKeysInFiles(t *testing.T) {
 	if err := f.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if k, err := f.SigningKey(t.Context()); err != nil || k.ID != "a" || !k.Key.Equal(key) {
+	if k, err := f.SigningKey(t.Context()); err != nil || k.ID != "a" || !key.Equal(k.Key) {
 		t.Errorf("signs with %q, %v", k.ID, err)
 	}
 	rec := httptest.NewRecorder()

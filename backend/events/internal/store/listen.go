@@ -66,7 +66,6 @@ func (s *Store) listen(ctx context.Context) error {
 // What is kept at least and at most (contract/backend.md section 17.2).
 const (
 	keepAge   = 10 * time.Minute
-	maxAge    = 24 * time.Hour
 	maxEvents = 10000
 )
 
@@ -97,7 +96,7 @@ func (s *Store) Cleanup(ctx context.Context) error {
 		if err := c.QueryRow(ctx, tryCleanup).Scan(&first); err != nil || !first {
 			return err
 		}
-		overtaken, err := c.Exec(ctx, deleteEvents, keepAge.Seconds(), maxAge.Seconds(), maxEvents)
+		overtaken, err := c.Exec(ctx, deleteEvents, keepAge.Seconds(), events.MaxAge.Seconds(), maxEvents)
 		if err != nil {
 			return err
 		}
