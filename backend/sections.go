@@ -155,6 +155,7 @@ func coreLeaves() []config.Key {
 		{Path: "app.baseUrl", Type: "text", Doc: "where browsers find the frontend"},
 		{Path: "auth.backstageTokenExpiration", Type: "duration", Default: `"1h"`, Doc: "how long user tokens are valid and their keys sign; at least 10 minutes, at most a day"},
 		{Path: "auth.identityTokenAlgorithm", Type: "text", Default: `"ES256"`, Doc: "what user tokens are signed with: ES256, ES384, ES512, RS256 and so on, PS256 and so on, or EdDSA"},
+		{Path: "backend.packages", Type: "any", Doc: "accepted, and without effect: what is part of a backend stands in its main"},
 		{Path: "backend.workingDirectory", Type: "text", Doc: "where trees are unpacked while they are read; the system's directory for temporary files if absent"},
 	}
 }
