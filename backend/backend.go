@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/fx"
-
 	"github.com/callboard-dev/callboard/backend/config"
 )
 
@@ -26,7 +24,6 @@ type Backend struct {
 
 	core *core
 	addr net.Addr
-	app  *fx.App
 	run  *running
 }
 
@@ -130,25 +127,28 @@ func (b *Backend) Add(features ...Feature) {
 // it decodes every config section and resolves every dependency. Its error is a
 // *BootError that lists every problem found.
 func (b *Backend) Check() error {
-	c, found := b.prepare(context.Background())
-	if c == nil {
-		return found.err()
-	}
-	comp, grouping := compose(b.list())
-	found.list = append(found.list, grouping.list...)
-	c.preflight(comp, &found)
-	return found.err()
+	err, _ := b.inspect()
+	return err
 }
 
 // Warnings lists what is odd in the configuration but stops nothing: unknown keys
 // inside sections that this backend owns, with the key that was probably meant.
 func (b *Backend) Warnings() []error {
-	c, _ := b.prepare(context.Background())
-	if c == nil {
-		return nil
+	_, warnings := b.inspect()
+	return warnings
+}
+
+// inspect is Check and Warnings.
+func (b *Backend) inspect() (problems error, warnings []error) {
+	c, found := b.prepare(context.Background())
+	defer c.abandon()
+	comp, grouping := compose(b.list())
+	found.list = append(found.list, grouping.list...)
+	c.preflight(comp, &found)
+	if !c.unreadable {
+		warnings = c.unknownKeys(comp)
 	}
-	comp, _ := compose(b.list())
-	return c.unknownKeys(comp)
+	return found.err(), warnings
 }
 
 func (b *Backend) list() []*feature {

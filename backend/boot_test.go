@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -94,6 +95,13 @@ func (c *pricesConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// panickingConfig cannot be checked.
+type panickingConfig struct {
+	Currency string `config:"currency"`
+}
+
+func (c *panickingConfig) Validate() error { panic("no currencies") }
+
 const base = `
 backend:
   baseUrl: http://localhost:7007
@@ -156,6 +164,40 @@ catalog:
 		}},
 		{name: "several-missing-dependencies", features: func(b *backend.Backend) {
 			b.Add(backend.NewPlugin("costs", fx.Provide(newCosts, newRates, fx.Private), fx.Invoke(func(*http.Client) {}, func(*costsRates) {}), fx.Invoke(func(*extensions) {})))
+		}},
+		{name: "modules-with-missing-dependencies", features: func(b *backend.Backend) {
+			b.Add(backend.NewPlugin("costs", fx.Invoke(func(*costsRates) {})))
+			b.Add(backend.NewModule("costs", "one", fx.Invoke(func(*costsStore) {})))
+			b.Add(backend.NewModule("costs", "two", fx.Invoke(func(*extensions) {})))
+		}},
+		{name: "mistakes-of-services", yaml: `
+costs: {currency: euro}
+`, features: func(b *backend.Backend) {
+			b.Add(backend.NewService(fx.Provide(newStore), backend.Section("costs", pricesConfig{})))
+			b.Add(backend.NewService(fx.Provide(newStore)))
+		}},
+		{name: "service-with-a-missing-dependency", features: func(b *backend.Backend) {
+			b.Add(catalogPlugin(), backend.NewService(fx.Provide(newRates), fx.Invoke(func(*costsRates) {})))
+		}},
+		{name: "panic-in-a-hook-of-a-service", features: func(b *backend.Backend) {
+			b.Add(backend.NewService(fx.Invoke(panickingHook)))
+		}},
+		{name: "errors-of-two-constructors", features: func(b *backend.Backend) {
+			for _, id := range []string{"costs", "rates"} {
+				b.Add(backend.NewPlugin(id, fx.Invoke(func() error { return errors.New("no " + id) })))
+			}
+		}},
+		{name: "secrets-in-errors", yaml: `
+techdocs: {publisher: {awsS3: {bucketName: docs, secretAccessKey: canary-7f3a}}}
+`, features: func(b *backend.Backend) {
+			b.Add(docsPlugin(), backend.NewModule("techdocs", "leaky", backend.Section("techdocs.publisher.awsS3", docsConfig{}), fx.Invoke(func(c docsConfig, lc fx.Lifecycle) {
+				lc.Append(fx.StartHook(func() error {
+					return fmt.Errorf("cannot sign in with %s, nor at https://u:%s@docs/", c.Key.Reveal(), "canary")
+				}))
+			})))
+		}},
+		{name: "panic-in-validate", yaml: "costs: {currency: EUR}\n", features: func(b *backend.Backend) {
+			b.Add(backend.NewPlugin("costs", backend.Section("costs", panickingConfig{})))
 		}},
 		{name: "cycle", features: func(b *backend.Backend) {
 			b.Add(backend.NewPlugin("costs", fx.Provide(newRates, newStoreOfRates, fx.Private), fx.Invoke(func(*costsRates) {})))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/fx"
@@ -28,8 +29,10 @@ type core struct {
 	settings settings
 	features []*feature
 	cfg      *config.Config
-	watcher  *config.Watcher
-	env      Environment
+	// unreadable is set if cfg stands for one that could not be parsed.
+	unreadable bool
+	watcher    *config.Watcher
+	env        Environment
 
 	log      *slog.Logger
 	levels   *logging.Handler
@@ -41,6 +44,7 @@ type core struct {
 
 	sections coreSections
 	parts
+	wasReady     atomic.Bool // load balancers may know of this process
 	stopWatching context.CancelFunc
 	watching     sync.WaitGroup
 }
@@ -69,8 +73,9 @@ type parts struct {
 // stopTimeout bounds a whole stop, a serverShutdownDelay that is configured comes on top.
 const stopTimeout = 30 * time.Second
 
-// prepare reads the configuration and makes the core of it. Without a core the
-// problems say why; with one, they may still not be empty.
+// prepare reads the configuration and makes the core of it, and returns all that is wrong
+// with it. Of a configuration that cannot be read there is a core, too, so that the
+// composition can be checked.
 func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 	var found problems
 	s := b.settings
@@ -82,18 +87,25 @@ func (b *Backend) prepare(ctx context.Context) (*core, problems) {
 			found.add(nil, e)
 		}
 		if c.cfg == nil {
-			return nil, found
+			c.unreadable = true
+			if c.cfg, err = config.Parse("", nil); err != nil {
+				found.add(nil, err) // cannot be: it is empty
+			}
 		}
 	}
 	c.redactor = config.NewRedactor()
+	found.redact = c.redactor.Redact
 	errs := c.readSections()
 	c.redactor.Add(c.cfg.Secrets()...) // those of the sections are known once they are decoded
 	if err := c.openLog(); err != nil {
 		found.add(nil, err)
 	}
 	c.watcher = config.NewWatcher(c.cfg, c.log)
-	for _, err := range c.furnish(errs) {
-		found.add(nil, err)
+	errs = c.furnish(errs)
+	if !c.unreadable {
+		for _, err := range errs {
+			found.add(nil, err)
+		}
 	}
 	return c, found
 }
@@ -238,7 +250,7 @@ func (c *core) open(ctx context.Context, comp *composition) error {
 		return err
 	}
 	if err := c.server.Start(ctx); err != nil {
-		return c.positioned(err)
+		return c.cfg.Locate(err)
 	}
 	c.discovery.opened(c.server.Addr(), c.sections.Server)
 	ctx, c.stopWatching = context.WithCancel(context.Background())
@@ -262,6 +274,7 @@ func (c *core) ready(comp *composition) {
 			failed = append(failed, string(id))
 		}
 	}
+	c.wasReady.Store(true)
 	c.server.SetReady(failed...)
 	c.tell(context.Background())
 	c.log.Info("Listening on " + listenText(c.server.Addr(), c.sections.Server.Listen))
@@ -279,7 +292,7 @@ func listenText(addr net.Addr, l rootserver.Listen) string {
 // for the requests in flight.
 func (c *core) drain(ctx context.Context) error {
 	c.server.SetStopping()
-	if d := time.Duration(c.sections.Server.Lifecycle.ServerShutdownDelay); d > 0 {
+	if d := time.Duration(c.sections.Server.Lifecycle.ServerShutdownDelay); d > 0 && c.wasReady.Load() {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():
@@ -305,9 +318,8 @@ func (c *core) shut(context.Context) error {
 // abandon gives up a core that was never opened.
 func (c *core) abandon() {
 	c.closeTelemetry()
-	if c.db != nil {
-		_ = c.db.Close()
-	}
+	_ = c.shared.close()
+	_ = c.db.Close()
 }
 
 // migrate brings the tables of a plugin and its modules up to date.

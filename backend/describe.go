@@ -76,16 +76,6 @@ func (b *Backend) Reference() []config.Key {
 	return slices.CompactFunc(out, func(a, b config.Key) bool { return a.Path == b.Path })
 }
 
-// positioned adds to the errors of a service the places of the keys that they name.
-func (c *core) positioned(err error) error {
-	for _, e := range config.Problems(err) {
-		if ke, ok := e.(*config.KeyError); ok && ke.Pos == "" {
-			ke.Pos = c.cfg.Pos(ke.Path)
-		}
-	}
-	return err
-}
-
 // tell says on a laptop where to look.
 func (c *core) tell(ctx context.Context) {
 	if c.env != DevelopmentEnvironment {

@@ -10,7 +10,11 @@ import (
 
 // A BootError lists every problem that keeps a backend from starting. errors.Is and
 // errors.As see the causes of all of them.
-type BootError struct{ Problems []Problem }
+type BootError struct {
+	Problems []Problem
+
+	redact func(string) string // nil: texts are shown as they are
+}
 
 // A Problem is what is wrong with one feature.
 type Problem struct {
@@ -20,7 +24,8 @@ type Problem struct {
 }
 
 // Error is the text that Main prints: a numbered list, each entry with the place
-// where its feature was added, what is wrong, and the fix where there is one.
+// where its feature was added, what is wrong, and the fix where there is one. Secrets of
+// the configuration are replaced by three stars, also where a plugin's error has them.
 func (e *BootError) Error() string {
 	var b strings.Builder
 	noun := "problems"
@@ -42,6 +47,9 @@ func (e *BootError) Error() string {
 				b.WriteString("     fix: " + ke.Fix() + "\n")
 			}
 		}
+	}
+	if e.redact != nil {
+		return e.redact(b.String())
 	}
 	return b.String()
 }
@@ -88,7 +96,10 @@ func (e *fixError) Error() string { return e.err.Error() + "\nfix: " + e.fix }
 func (e *fixError) Unwrap() error { return e.err }
 
 // problems collects, and keeps one entry per feature.
-type problems struct{ list []Problem }
+type problems struct {
+	list   []Problem
+	redact func(string) string
+}
 
 func (p *problems) add(f *feature, err error) {
 	if err == nil {
@@ -107,11 +118,24 @@ func (p *problems) add(f *feature, err error) {
 	p.list = append(p.list, Problem{Feature: name, AddedAt: at, Err: err})
 }
 
+// keys is the errors in p that are about keys of the configuration.
+func (p *problems) keys() []error {
+	var out []error
+	for _, problem := range p.list {
+		for _, err := range flatten(problem.Err) {
+			if ke, ok := err.(*config.KeyError); ok && ke.Path != "" {
+				out = append(out, err)
+			}
+		}
+	}
+	return out
+}
+
 func (p *problems) err() error {
 	if len(p.list) == 0 {
 		return nil
 	}
-	return &BootError{Problems: p.list}
+	return &BootError{Problems: p.list, redact: p.redact}
 }
 
 // A panicError is a panic caught at a boundary, with the frame that raised it.

@@ -22,7 +22,7 @@ import (
 //	   └─ plugin              replacements of NewPluginService, extension points, its own options
 //	      └─ plugin/module    the module's options
 func (c *core) graph(comp *composition, hooks *hooks) fx.Option {
-	opts := []fx.Option{c.rootServices(comp)}
+	opts := []fx.Option{c.rootServices(comp), fx.Decorate(func(fx.Lifecycle) fx.Lifecycle { return hooks.of(&feature{kind: serviceFeature}) })}
 	for _, f := range comp.services {
 		opts = append(opts, f.opts...)
 	}
@@ -113,16 +113,15 @@ func (l *leaks) Printf(format string, args ...any) {
 
 // build constructs the graph for real. Its error is the cause, without dig's wrapping,
 // and the name of the scope that failed.
-func (c *core) build(comp *composition, hooks *hooks) (*fx.App, string, error) {
+func (c *core) build(comp *composition, hooks *hooks) (scope string, err error) {
 	r := &recorder{}
 	app := fx.New(c.graph(comp, hooks),
 		fx.WithLogger(func() fxevent.Logger { return r }),
 		fx.RecoverFromPanics(),
-		fx.StartTimeout(c.startTimeout), fx.StopTimeout(c.stopTimeout),
 	)
-	err := app.Err()
+	err = app.Err()
 	if err == nil {
-		return app, "", nil
+		return "", nil
 	}
 	var pe dig.PanicError
 	if errors.As(err, &pe) {
@@ -130,7 +129,7 @@ func (c *core) build(comp *composition, hooks *hooks) (*fx.App, string, error) {
 		if m := panicPattern.FindStringSubmatch(err.Error()); m != nil {
 			p.at = fmt.Sprintf("in %s at %s:%s", strings.ReplaceAll(m[1], `"`, ""), shortPath(m[2]), m[3])
 		}
-		return nil, r.failed, p
+		return r.failed, p
 	}
-	return nil, r.failed, dig.RootCause(err)
+	return r.failed, dig.RootCause(err)
 }

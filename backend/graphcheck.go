@@ -18,100 +18,149 @@ func dry(l *leaks, opts ...fx.Option) error {
 	return fx.ValidateApp(append(opts, fx.Logger(l))...)
 }
 
-// checkGraphs dry-runs each plugin on its own, and where that fails the plugin
-// without its modules and then with one module at a time, so that each feature gets
+// A graphCheck dry-runs graphs, and finds out whose fault it is when one fails.
+type graphCheck struct {
+	c        *core
+	comp     *composition
+	found    *problems
+	points   map[string]*feature // "*catalog.Extensions" -> who offers it
+	reported map[leak]bool
+}
+
+// checkGraphs dry-runs the services, and each plugin on its own, so that each feature gets
 // its own entry.
 func (c *core) checkGraphs(comp *composition, found *problems) {
-	points := map[string]*feature{} // "*catalog.Extensions" -> who offers it
+	g := &graphCheck{c: c, comp: comp, found: found, points: map[string]*feature{}, reported: map[leak]bool{}}
 	for _, f := range comp.features() {
 		for _, e := range f.extensionPoints() {
-			points[e.typ.String()] = f
+			g.points[e.typ.String()] = f
 		}
 	}
-	reported := map[leak]bool{}
-	check := func(g *pluginGroup) error {
-		r := &leaks{}
-		alone := &composition{plugins: []*pluginGroup{g}, services: comp.services, replacements: comp.replacements}
-		err := dry(r, c.graph(alone, newHooks()))
-		for _, l := range r.found {
-			if f := comp.find(l.scope); f != nil && !reported[l] {
-				reported[l] = true
-				found.add(f, Fix(fmt.Sprintf("%s provides %s to the whole backend, not only to %s", l.constructor, l.types, l.scope),
-					"add fx.Private to that fx.Provide, or move it to a backend.NewService"))
-			}
-		}
-		return err
+	if whole := g.dry(nil, comp.services); whole != nil {
+		g.blameServices(whole)
 	}
-	for _, g := range comp.plugins {
-		if whole := check(g); whole != nil {
-			c.blame(g, whole, check, points, found)
+	for _, group := range comp.plugins {
+		if whole := g.dry(group, comp.services); whole != nil {
+			g.blame(group, whole)
 		}
 	}
 }
 
-// blame finds out whose fault it is that the graph of g fails with the error whole.
-func (c *core) blame(g *pluginGroup, whole error, check func(*pluginGroup) error, points map[string]*feature, found *problems) {
-	// Each function of each feature is asked for on its own, so that all that is missing
-	// is named, and not what dig comes across first.
+// dry checks the graph of a plugin, or of services only if group is nil.
+func (g *graphCheck) dry(group *pluginGroup, services []*feature) error {
+	r := &leaks{}
+	alone := &composition{services: services, replacements: g.comp.replacements}
+	if group != nil {
+		alone.plugins = []*pluginGroup{group}
+	}
+	err := dry(r, g.c.graph(alone, newHooks()))
+	for _, l := range r.found {
+		if f := g.comp.find(l.scope); f != nil && !g.reported[l] {
+			g.reported[l] = true
+			g.found.add(f, Fix(fmt.Sprintf("%s provides %s to the whole backend, not only to %s", l.constructor, l.types, l.scope),
+				"add fx.Private to that fx.Provide, or move it to a backend.NewService"))
+		}
+	}
+	return err
+}
+
+// lacking reports what the functions of f lack, and whether there was any. Each function
+// is asked for on its own, with nothing else invoked, so that all that is missing is named,
+// and not what dig comes across first.
+func (g *graphCheck) lacking(f *feature, graphWith func(opts []fx.Option) error) bool {
+	fns, rest := functions(f.opts)
+	var wants []want
+	for _, fn := range fns {
+		types := missingOf(graphWith(append(rest[:len(rest):len(rest)], fn.probe())))
+		if len(types) == 0 {
+			continue
+		}
+		same := func(w want) bool { return slices.Equal(w.types, types) }
+		if i := slices.IndexFunc(wants, same); i >= 0 {
+			wants[i].wanted += ", and by " + fn.String()
+		} else {
+			wants = append(wants, want{types, fn.String()})
+		}
+	}
+	for _, w := range wants {
+		g.found.add(f, unmet(w, f, g.points))
+	}
+	return len(wants) > 0
+}
+
+func (g *graphCheck) blameServices(whole error) {
+	quiet := quiet(g.comp.services)
 	blamed := false
-	for _, f := range append([]*feature{g.plugin}, g.modules...) {
-		fns, rest := functions(f.opts)
-		var wants []want
-		for _, fn := range fns {
-			types := missingOf(check(g.with(f, append(rest[:len(rest):len(rest)], fn.probe()))))
-			if len(types) == 0 {
-				continue
-			}
-			same := func(w want) bool { return slices.Equal(w.types, types) }
-			if i := slices.IndexFunc(wants, same); i >= 0 {
-				wants[i].wanted += ", and by " + fn.String()
-			} else {
-				wants = append(wants, want{types, fn.String()})
-			}
-		}
-		for _, w := range wants {
-			blamed = true
-			found.add(f, unmet(w, f, points))
-		}
+	for i, f := range g.comp.services {
+		blamed = g.lacking(f, func(opts []fx.Option) error {
+			return g.dry(nil, slices.Concat(quiet[:i], []*feature{f.with(opts)}, quiet[i+1:]))
+		}) || blamed
 	}
 	if blamed {
 		return
 	}
-	// A graph that cannot be put together: the plugin's own, or with which module.
-	if bare := check(&pluginGroup{plugin: g.plugin}); bare != nil {
-		found.add(g.plugin, explain(bare, g.plugin, points))
+	for _, f := range g.comp.services {
+		if err := g.dry(nil, []*feature{f}); err != nil {
+			blamed = true
+			g.found.add(f, explain(err, f, g.points))
+		}
+	}
+	if !blamed { // only all of them together fail
+		g.found.add(g.comp.services[len(g.comp.services)-1], explain(whole, g.comp.services[0], g.points))
+	}
+}
+
+func (g *graphCheck) blame(group *pluginGroup, whole error) {
+	services := quiet(g.comp.services)
+	features := append([]*feature{group.plugin}, group.modules...)
+	still := quiet(features)
+	blamed := false
+	for i, f := range features {
+		blamed = g.lacking(f, func(opts []fx.Option) error {
+			all := slices.Concat(still[:i], []*feature{f.with(opts)}, still[i+1:])
+			return g.dry(&pluginGroup{plugin: all[0], modules: all[1:]}, services)
+		}) || blamed
+	}
+	if blamed || g.dry(group, services) == nil { // else it is the services' fault, and reported
 		return
 	}
-	for _, m := range g.modules {
-		with := &pluginGroup{plugin: g.plugin, modules: []*feature{m}}
-		for _, o := range g.modules {
+	// A graph that cannot be put together: the plugin's own, or with which module.
+	if bare := g.dry(&pluginGroup{plugin: group.plugin}, services); bare != nil {
+		if g.dry(nil, services) == nil {
+			g.found.add(group.plugin, explain(bare, group.plugin, g.points))
+		}
+		return
+	}
+	for _, m := range group.modules {
+		with := &pluginGroup{plugin: group.plugin, modules: []*feature{m}}
+		for _, o := range group.modules {
 			if o != m && len(o.extensionPoints()) > 0 {
 				with.modules = append(with.modules, o)
 			}
 		}
-		if err := check(with); err != nil {
-			found.add(m, explain(err, m, points))
+		if err := g.dry(with, services); err != nil {
+			g.found.add(m, explain(err, m, g.points))
 			blamed = true
 		}
 	}
 	if !blamed { // only all of them together fail: two modules provide the same type
-		found.add(g.plugin, explain(whole, g.plugin, points))
+		g.found.add(group.plugin, explain(whole, group.plugin, g.points))
 	}
 }
 
-// with is g with other options for the feature f.
-func (g *pluginGroup) with(f *feature, opts []fx.Option) *pluginGroup {
-	swap := func(k *feature) *feature {
-		if k != f {
-			return k
-		}
-		changed := *f
-		changed.opts = opts
-		return &changed
-	}
-	out := &pluginGroup{plugin: swap(g.plugin)}
-	for _, m := range g.modules {
-		out.modules = append(out.modules, swap(m))
+// with is f with other options.
+func (f *feature) with(opts []fx.Option) *feature {
+	changed := *f
+	changed.opts = opts
+	return &changed
+}
+
+// quiet is features with nothing invoked.
+func quiet(features []*feature) []*feature {
+	out := make([]*feature, 0, len(features))
+	for _, f := range features {
+		_, rest := functions(f.opts)
+		out = append(out, f.with(rest))
 	}
 	return out
 }
@@ -270,7 +319,7 @@ func providedTwice(err error) error {
 // unmet says that nothing provides what is wanted.
 func unmet(w want, f *feature, points map[string]*feature) error {
 	what := fmt.Sprintf("needs %s, which nothing in its scope provides", enumerate(w.types))
-	if w.wanted != "" {
+	if w.wanted != "" && !strings.HasPrefix(w.wanted, "reflect.") { // what fx.Annotate made
 		what += "\nwanted by " + w.wanted
 	}
 	for _, t := range w.types {

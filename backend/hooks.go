@@ -65,6 +65,9 @@ var errStuck = errors.New("it is still running, though its context has ended")
 
 // run is run for a hook, and returns within grace after ctx has ended.
 func (h hook) run(ctx context.Context, fn func(context.Context) error, grace time.Duration) error {
+	if fn == nil {
+		return nil
+	}
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, fn) }()
 	select {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Main parses the command line (--config FILE..., --check, or a Subcommand of one of the
@@ -62,14 +63,16 @@ func (b *Backend) main(args []string, signals <-chan os.Signal, stdout, stderr i
 		b.settings.files = files
 	}
 	if *check {
+		go exitOnSignal(signals) // there is nothing to stop in order
 		return b.check(stdout, stderr)
 	}
 	return b.serve(signals, stderr)
 }
 
 func (b *Backend) check(stdout, stderr io.Writer) int {
-	err := b.Check()
-	for _, w := range b.Warnings() {
+	b.settings.output = io.Discard
+	err, warnings := b.inspect()
+	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
 	}
 	if err != nil {
@@ -102,15 +105,19 @@ func (b *Backend) serve(signals <-chan os.Signal, stderr io.Writer) int {
 		}
 	case <-signals: // while starting: give up, what has started is stopped again
 		cancel()
-		go exitOnSecond(signals)
-		if err := <-started; err != nil {
-			if b.core != nil {
-				b.core.log.Info("stopped before it had started", "reason", err)
+		go exitOnSignal(signals)
+		select {
+		case err := <-started:
+			if err != nil {
+				b.stoppedEarly(err)
+				return 0
 			}
-			return 0
+		case <-time.After(stopTimeout): // a constructor that does not return
+			b.stoppedEarly(errors.New("the start does not end; the process ends without it"))
+			return 1
 		}
 	}
-	go exitOnSecond(signals)
+	go exitOnSignal(signals)
 	stop, done := context.WithTimeout(context.Background(), b.core.stopTimeout)
 	defer done()
 	if err := b.Stop(stop); err != nil {
@@ -120,7 +127,15 @@ func (b *Backend) serve(signals <-chan os.Signal, stderr io.Writer) int {
 	return code
 }
 
-func exitOnSecond(signals <-chan os.Signal) {
+func (b *Backend) stoppedEarly(reason error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.core != nil {
+		b.core.log.Info("stopped before it had started", "reason", reason)
+	}
+}
+
+func exitOnSignal(signals <-chan os.Signal) {
 	<-signals
 	os.Exit(130)
 }

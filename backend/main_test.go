@@ -96,13 +96,27 @@ integrations:
   gitlab: [{retry: {maxRetries: 11, maxApiRequestsPerMinute: -1}}]
   googleGcs: {clientEmail: a@example.com}
 `}, args: []string{"--config", "app-config.yaml", "--check"}, code: 1},
+		{name: "unset-variables", files: map[string]string{
+			"app-config.yaml": `
+backend:
+  baseUrl: http://localhost:7007
+  database: {client: pg, connection: "${DATABASE_URL}"}
+  auth: {externalAccess: [{type: static, options: {subject: ci, token: "${CI_TOKEN}"}}]}
+  cache: {store: redis, connection: "${REDIS_URL}"}
+integrations:
+  github: [{host: ghe.example.com, apiBaseUrl: "${GHE_API}"}]
+`}, args: []string{"--config", "app-config.yaml"}, code: 1},
+		{name: "unreadable-file-and-composition", files: map[string]string{
+			"app-config.yaml": "backend: {baseUrl: [\n",
+		}, args: []string{"--config", "app-config.yaml"}, code: 1},
 		{name: "check-warns-of-unknown-core-keys", files: map[string]string{
 			"app-config.yaml": base + `
   baseURL: x
   cors: {orgin: "https://portal.example.com"}
   logger: {levle: debug}
   startup: {plugins: {catlog: {onPluginBootFailure: continue}, techdocs: {modules: {s3: {}}}}}
-integrations: {githb: [], github: [{host: github.com, tokn: x}]}
+integrations: {githb: [], github: [{host: github.com, tokn: x}], gitlab: [{host: gitlab.com, token: "${GITLAB_TOKEN}"}]}
+auth: {keyStre: {}, keyStore: {provider: memory}}
 scaffolder: {whatever: 1}
 `}, args: []string{"--config", "app-config.yaml", "--check"}, code: 0},
 		{name: "store-without-its-module", files: map[string]string{

@@ -53,10 +53,14 @@ func (p *progress) report(log *slog.Logger) (stop func()) {
 	return sync.OnceFunc(func() { close(done) })
 }
 
-func (p *progress) log(log *slog.Logger) {
+func (p *progress) log(base *slog.Logger) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(p.waiting)) {
-		log.Info("plugin is still starting", "plugin", string(id), "waitsFor", p.waiting[id], "after", time.Since(p.began).Round(time.Second).String())
+		what, log := "plugin is still starting", base.With("plugin", string(id))
+		if id == "" {
+			what, log = "services are still starting", base
+		}
+		log.Info(what, "waitsFor", p.waiting[id], "after", time.Since(p.began).Round(time.Second).String())
 	}
 }

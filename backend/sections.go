@@ -54,10 +54,14 @@ func (c *core) readSections() (problems []error) {
 	s.sharedSections.decode(decode)
 	if c.cfg.Has("backend.database") {
 		decode("backend.database", &s.Database)
+		problems = append(problems, c.noConnection()...)
 	} else if c.env == ProductionEnvironment {
 		problems = append(problems, c.noDatabase())
 	}
-	c.title, _, _ = c.cfg.String("app.title")
+	var failed error
+	c.title, _, failed = c.cfg.String("app.title")
+	_, _, base := c.cfg.String("app.baseUrl")
+	problems = append(problems, config.Problems(errors.Join(failed, base))...)
 	if c.title == "" {
 		c.title = "Callboard"
 	}
@@ -65,6 +69,17 @@ func (c *core) readSections() (problems []error) {
 		c.stopTimeout += time.Duration(d)
 	}
 	return problems
+}
+
+// noConnection reports a PostgreSQL that nothing leads to; without a connection the
+// client's own variables count.
+func (c *core) noConnection() []error {
+	d := c.sections.Database
+	if d.Client != "pg" || c.cfg.Has("backend.database.connection") || len(d.Plugin) > 0 || c.settings.getenv("PGHOST") != "" || c.settings.getenv("PGSERVICE") != "" {
+		return nil
+	}
+	const fix = "set backend.database.connection to a URL such as postgres://user:password@host:5432/database, or to {host, port, user, password}"
+	return []error{c.cfg.Locate(config.AtWithFix("backend.database.connection", errors.New("required key is missing"), fix))}
 }
 
 // noDatabase is for the portal whose configuration was not found: without it the data
@@ -85,7 +100,7 @@ func (c *core) furnish(known []error) []error {
 		ke, ok := err.(*config.KeyError)
 		return !ok || ke.Path == ""
 	})
-	for _, err := range config.Problems(c.positioned(c.reset())) {
+	for _, err := range config.Problems(c.cfg.Locate(c.reset())) {
 		if !config.Covered(err, decoding...) {
 			known = append(known, err)
 		}
@@ -97,11 +112,14 @@ func (c *core) furnish(known []error) []error {
 // kept this backend from starting: what is in force is one version, or the other.
 func (c *core) checkReload(ctx context.Context, comp *composition, next *config.Config) error {
 	trial := &core{settings: c.settings, features: c.features, cfg: next, env: c.env, log: slog.New(slog.DiscardHandler)}
-	errs := trial.furnish(trial.readSections())
-	for _, f := range comp.features() {
-		for _, s := range f.sections() {
-			errs = append(errs, config.Problems(s.check(next))...)
-		}
+	var found problems
+	for _, err := range trial.furnish(trial.readSections()) {
+		found.add(nil, err)
+	}
+	trial.checkConfig(comp, &found)
+	var errs []error
+	for _, p := range found.list {
+		errs = append(errs, p.Err)
 	}
 	return errors.Join(append(errs, trial.shared.close(), trial.db.Close())...)
 }
@@ -188,15 +206,45 @@ func (c *core) unknownKeys(comp *composition) []error {
 	}
 	var out []error
 	seen := map[string]bool{}
+	var look func(ke *config.KeyError)
+	look = func(ke *config.KeyError) {
+		if seen[ke.Path] {
+			return
+		}
+		seen[ke.Path] = true
+		var below []string // sections, by their next key
+		for _, other := range all {
+			if other.path != ke.Path && within(other.path, ke.Path) {
+				next, _, _ := strings.Cut(strings.TrimPrefix(other.path, ke.Path+"."), ".")
+				below = append(below, next)
+				continue
+			}
+			if within(ke.Path, other.path) && !slices.ContainsFunc(other.unknown, func(u *config.KeyError) bool { return within(ke.Path, u.Path) }) {
+				return // it is known there
+			}
+		}
+		if below == nil {
+			out = append(out, ke)
+			return
+		}
+		for _, key := range c.cfg.Keys(ke.Path) {
+			hint := ""
+			if near := config.Suggest(key, below); near != "" && near != key {
+				hint = "; did you mean " + near + "?"
+			}
+			child := &config.KeyError{Path: ke.Path + "." + key, Err: fmt.Errorf("unknown key%s", hint)}
+			child.Pos = c.cfg.Pos(child.Path)
+			look(child)
+		}
+	}
 	for _, s := range all {
 		for _, ke := range s.unknown {
-			known := slices.ContainsFunc(all, func(other section) bool {
-				if within(other.path, ke.Path) {
-					return true
-				}
-				return within(ke.Path, other.path) && !slices.ContainsFunc(other.unknown, func(u *config.KeyError) bool { return within(ke.Path, u.Path) })
-			})
-			if !known && !seen[ke.Path] {
+			look(ke)
+		}
+	}
+	for _, s := range all {
+		for _, ke := range c.cfg.UnsetKeys(s.path) {
+			if !seen[ke.Path] {
 				seen[ke.Path] = true
 				out = append(out, ke)
 			}
@@ -215,7 +263,7 @@ func (c *core) absentFeatures(comp *composition) []error {
 			hint = "; did you mean " + near + "?"
 		}
 		ke := &config.KeyError{Path: path, Err: fmt.Errorf("no %s of that name is part of this backend%s", what, hint)}
-		out = append(out, c.positioned(ke))
+		out = append(out, c.cfg.Locate(ke))
 	}
 	var ids []string
 	for _, g := range comp.plugins {

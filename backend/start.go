@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
-
-	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/internal/scheduler"
@@ -17,6 +16,8 @@ import (
 type running struct {
 	comp  *composition
 	hooks *hooks
+
+	services []hook // of services, that have started
 
 	mu      sync.Mutex
 	plugins map[PluginID]*runningPlugin
@@ -42,9 +43,6 @@ func (b *Backend) Start(ctx context.Context) error {
 	b.mu.Unlock()
 
 	c, found := b.prepare(ctx)
-	if c == nil {
-		return found.err()
-	}
 	b.mu.Lock()
 	b.core = c
 	b.mu.Unlock()
@@ -54,27 +52,26 @@ func (b *Backend) Start(ctx context.Context) error {
 		return err
 	}
 	if b.settings.rehearse {
-		_, _, _ = c.build(comp, newHooks()) // what is wrong shows below, too
+		_, _ = c.build(comp, newHooks()) // what is wrong shows below, too
 		if err := c.reset(); err != nil {
-			return bootError(nil, err)
+			return c.bootError(nil, err)
 		}
 	}
-	comp, hooks, app, err := c.assemble(ctx, comp)
+	comp, hooks, err := c.assemble(ctx, comp)
 	if err != nil {
 		c.abandon()
 		return err
 	}
-	b.app = app
 	b.run = &running{comp: comp, hooks: hooks, plugins: map[PluginID]*runningPlugin{}, fatal: make(chan error, 1)}
 	if err := c.open(ctx, comp); err != nil {
 		c.abandon()
-		return bootError(nil, err)
+		return c.bootError(nil, err)
 	}
 	b.mu.Lock()
 	b.addr = c.server.Addr()
 	b.mu.Unlock()
-	if err := b.startServices(ctx, app); err != nil {
-		return b.rollBack(bootError(nil, c.positioned(err)))
+	if err := b.startServices(ctx); err != nil {
+		return b.rollBack(c.bootError(nil, c.cfg.Locate(err)))
 	}
 	if err := b.startPlugins(ctx); err != nil {
 		return b.rollBack(err)
@@ -83,15 +80,30 @@ func (b *Backend) Start(ctx context.Context) error {
 	return nil
 }
 
-// startServices runs the hooks of services, which are fx's own.
-func (b *Backend) startServices(ctx context.Context, app *fx.App) error {
+// startServices runs the hooks of services, one after the other.
+func (b *Backend) startServices(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.core.startTimeout)
 	defer cancel()
-	err := app.Start(ctx)
-	if err != nil && ctx.Err() != nil {
-		return b.tooSlow(ctx, "a start hook of a service", err)
+	starting := newProgress()
+	defer starting.report(b.core.log)()
+	for _, h := range b.run.hooks.list("") {
+		starting.at("", "the start hook added at "+h.at)
+		if err := h.run(ctx, h.OnStart, hookGrace); err != nil {
+			return b.startError(ctx, h, err)
+		}
+		b.run.services = append(b.run.services, h)
 	}
-	return err
+	return nil
+}
+
+// stopServices stops what startServices has started, the last first.
+func (b *Backend) stopServices(ctx context.Context) error {
+	var errs []error
+	for _, h := range slices.Backward(b.run.services) {
+		errs = append(errs, b.stopHook(ctx, h))
+	}
+	b.run.services = nil
+	return errors.Join(errs...)
 }
 
 // tooSlow says that what did not return before ctx ended.
@@ -114,12 +126,12 @@ func (b *Backend) rollBack(why error) error {
 }
 
 // bootError makes a *BootError of one problem of f, or of the backend if f is nil.
-func bootError(f *feature, err error) error {
+func (c *core) bootError(f *feature, err error) error {
 	var be *BootError
 	if errors.As(err, &be) {
 		return be
 	}
-	var p problems
+	p := problems{redact: c.redactor.Redact}
 	p.add(f, err)
 	return p.err()
 }
@@ -129,7 +141,7 @@ func (b *Backend) startPlugins(ctx context.Context) error {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
-		found problems
+		found = problems{redact: b.core.redactor.Redact}
 	)
 	starting := newProgress()
 	defer starting.report(b.core.log)()
@@ -143,7 +155,7 @@ func (b *Backend) startPlugins(ctx context.Context) error {
 			if err == nil {
 				return
 			}
-			err = b.core.positioned(err)
+			err = b.core.cfg.Locate(err)
 			mu.Lock()
 			defer mu.Unlock()
 			if b.core.sections.Startup.tolerates(g.plugin) {
@@ -281,7 +293,7 @@ func (b *Backend) Stop(ctx context.Context) error {
 	}
 	b.run.mu.Unlock()
 	wg.Wait()
-	errs = append(errs, b.app.Stop(ctx), b.core.shut(ctx))
+	errs = append(errs, b.stopServices(ctx), b.core.shut(ctx))
 	return errors.Join(errs...)
 }
 
@@ -303,8 +315,12 @@ func (b *Backend) stopPlugin(ctx context.Context, p *runningPlugin) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// stopGrace is for hooks that come to their turn when the time of a stop is over already:
+// most take no time.
+const stopGrace = 50 * time.Millisecond
+
 func (b *Backend) stopHook(ctx context.Context, h hook) error {
-	err := h.run(ctx, h.OnStop, 0)
+	err := h.run(ctx, h.OnStop, stopGrace)
 	if errors.Is(err, errStuck) {
 		return fmt.Errorf("the stop hook of what was added at %s: %w", h.at, err)
 	}

@@ -105,7 +105,7 @@ func (b *Backend) runSubcommand(args []string, signals <-chan os.Signal, stdout,
 		select {
 		case <-signals:
 			cancel()
-			exitOnSecond(signals)
+			exitOnSignal(signals)
 		case <-ctx.Done():
 		}
 	}()
@@ -154,10 +154,10 @@ func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, invo
 		return nil, err
 	}
 	c, found := tool.prepare(ctx)
-	if c == nil {
+	defer c.abandon()
+	if c.unreadable {
 		return nil, found.err()
 	}
-	defer c.abandon()
 	for _, p := range found.list { // sections with mistakes have their defaults
 		for _, err := range flatten(p.Err) {
 			// What a server needs and the file lacks is nothing to a tool.
@@ -188,14 +188,11 @@ func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, invo
 		warnings = append(warnings, fmt.Errorf("module %s is left out: %w", p.Feature, errors.Join(flatten(p.Err)...)))
 		alone = alone.without(p.Feature, p.Err)
 	}
-	if c.db == nil || c.server == nil || c.reader == nil {
-		return warnings, errors.New("the core services cannot be made of this configuration")
-	}
 	for _, g := range alone.plugins {
 		g.add(f.name(), invoke)
 	}
-	if _, scope, err := c.build(alone, newHooks()); err != nil {
-		return warnings, bootError(alone.find(scope), err)
+	if scope, err := c.build(alone, newHooks()); err != nil {
+		return warnings, c.bootError(alone.find(scope), err)
 	}
 	return warnings, nil
 }

@@ -190,6 +190,17 @@ type limitsConfig struct {
 	AliasedValues     int `config:"aliasedValues" doc:"values of one document that YAML aliases repeat; 50,000 unless set"`
 }
 
+// Validate refuses limits below zero; zero is the default.
+func (l *limitsConfig) Validate() error {
+	var errs []error
+	for key, n := range map[string]int{"fileBytes": l.FileBytes, "documentsPerFile": l.DocumentsPerFile, "depth": l.Depth, "valuesPerDocument": l.ValuesPerDocument, "aliasedValues": l.AliasedValues} {
+		if n < 0 {
+			errs = append(errs, config.At(key, fmt.Errorf("is %d, want 1 or more", n)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (l limitsConfig) entityLimits() entity.Limits {
 	return entity.Limits{Bytes: l.FileBytes, Documents: l.DocumentsPerFile, Depth: l.Depth, Nodes: l.ValuesPerDocument, AliasedNodes: l.AliasedValues}
 }

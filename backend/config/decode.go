@@ -199,6 +199,17 @@ func (d *decoder) special(v reflect.Value, n *node, p path, f field) bool {
 	return true
 }
 
+// validated calls Validate. A panic in it, as on a value that is only partly decoded, is a
+// problem like others.
+func validated(v Validator) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the check of this value panicked: %v", r)
+		}
+	}()
+	return v.Validate()
+}
+
 func (d *decoder) duration(n *node, p path, f field) (Duration, bool) {
 	dur, err := durationOf(n, p, f.millis)
 	if err != nil {
@@ -398,7 +409,7 @@ func (d *decoder) validate(v reflect.Value, n *node, p path, before int) {
 		return
 	}
 	known := d.errs[before:len(d.errs):len(d.errs)]
-	for _, problem := range Problems(val.Validate()) {
+	for _, problem := range Problems(validated(val)) {
 		if d.adopt(problem, n, p); coveredBy(known, d.errs[len(d.errs)-1]) {
 			d.errs = d.errs[:len(d.errs)-1]
 		}
@@ -422,11 +433,24 @@ func (d *decoder) adopt(err error, n *node, p path) {
 		}
 		err = key.Err
 	}
+	d.errs = append(d.errs, complete(err, n, p))
+}
+
+// complete makes the error for p, where n is, or where the nearest thing to it is. What is
+// not there because of a variable is about the variable.
+func complete(err error, n *node, p path) *KeyError {
 	pos := n.pos
 	if n.kind == object {
 		pos = n.place()
 	}
-	d.fail(p, pos, "%w", scrub(err, n, p))
+	if n.kind == absent && n.why != "" {
+		e := errAt(p, pos, "%s", n.why)
+		e.whole, e.fix = true, unsetFix(n.vars)
+		return e
+	}
+	e := errAt(p, pos, "%w", scrub(err, n, p))
+	e.whole = true
+	return e
 }
 
 // typeName says which type text should have been of, for readers of a file.

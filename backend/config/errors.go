@@ -82,6 +82,48 @@ func Problems(err error) []error {
 	return out
 }
 
+// Locate completes the errors about keys in err, alone or joined, that do not say where
+// their keys are: with the position of the key, or of the nearest one around it; with the
+// variable because of which it is absent; and without values that must not be shown.
+// Their paths are whole ones.
+func (c *Config) Locate(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range joined.Unwrap() {
+			out = append(out, c.Locate(e))
+		}
+		return errors.Join(out...)
+	}
+	ke, ok := errors.AsType[*KeyError](err)
+	if !ok || ke.Pos != "" || ke.Path == "" {
+		return err
+	}
+	p, found, nearest := c.find(ke.Path)
+	if found != nil {
+		nearest = found
+	}
+	whole := complete(ke.Err, nearest, p)
+	if whole.fix == "" {
+		whole.fix = ke.fix
+	}
+	if err == error(ke) {
+		return whole
+	}
+	if whole.Pos == "" {
+		return err
+	}
+	return &located{err, whole}
+}
+
+// A located error has the place of the key that it is about at its end.
+type located struct {
+	err error
+	key *KeyError
+}
+
+func (l *located) Error() string { return l.err.Error() + " (" + l.key.Pos + ")" }
+func (l *located) Unwrap() error { return l.err }
+
 // Covered reports whether err is about a key that known has a problem with already, or
 // about a value around or inside of such a key. Errors that are no *[KeyError] are about
 // everything.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +72,10 @@ func scrub(err error, n *node, p path) error {
 		}
 		quoted := strconv.Quote(s)
 		for _, form := range []string{s, quoted[1 : len(quoted)-1], url.QueryEscape(s), url.PathEscape(s)} {
-			clean = strings.ReplaceAll(clean, form, mask)
+			// Host names are repeated in lower case.
+			if strings.Contains(strings.ToLower(clean), strings.ToLower(form)) {
+				clean = regexp.MustCompile("(?i)"+regexp.QuoteMeta(form)).ReplaceAllLiteralString(clean, mask)
+			}
 		}
 	})
 	if clean == said {

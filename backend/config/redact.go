@@ -58,7 +58,7 @@ func (r *Redactor) Add(secrets ...string) int {
 }
 
 // Redact returns s with every secret replaced by ***, and the credentials in addresses,
-// see [MaskQuery]. It allocates only if there is one.
+// see [MaskCredentials]. It allocates only if there is one.
 func (r *Redactor) Redact(s string) string {
 	if r == nil {
 		return s
@@ -66,7 +66,7 @@ func (r *Redactor) Redact(s string) string {
 	if m := r.matcher.Load(); m != nil {
 		s = m.replace(s)
 	}
-	return MaskQuery(s)
+	return MaskCredentials(s)
 }
 
 // Writer returns a writer that redacts what is written to it. A secret that is split
@@ -82,7 +82,7 @@ type redactingWriter struct {
 func (w redactingWriter) Write(b []byte) (int, error) {
 	m := w.r.matcher.Load()
 	known := m != nil && m.matches(b)
-	if !known && (bytes.IndexByte(b, '?') < 0 || !credentialQuery.Match(b)) {
+	if !known && !hasCredentials(b) {
 		return w.w.Write(b)
 	}
 	if _, err := io.WriteString(w.w, w.r.Redact(string(b))); err != nil {

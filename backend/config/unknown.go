@@ -23,6 +23,32 @@ func (c *Config) UnknownKeys(section string, t reflect.Type) []*KeyError {
 	return w.found
 }
 
+// UnsetKeys lists the keys at and below section that are as if they were not there because
+// a variable is not set.
+func (c *Config) UnsetKeys(section string) []*KeyError {
+	p, n, _ := c.find(section)
+	var out []*KeyError
+	var walk func(n *node, p path)
+	walk = func(n *node, p path) {
+		if n == nil {
+			return
+		}
+		if n.kind == absent && n.why != "" {
+			e := errAt(p, n.pos, "%s: the key is as if it were not there", n.why)
+			e.fix = unsetFix(n.vars)
+			out = append(out, e)
+		}
+		for _, key := range n.keys {
+			walk(n.fields[key], p.key(key))
+		}
+		for i, item := range n.items {
+			walk(item, p.at(i))
+		}
+	}
+	walk(n, p)
+	return out
+}
+
 // DeprecatedKeys lists the keys at and below section that the tags of t call deprecated.
 func (c *Config) DeprecatedKeys(section string, t reflect.Type) []*KeyError {
 	p, n, _ := c.find(section)

@@ -248,7 +248,7 @@ func (c *Config) settle(id string) (settled, error) {
 		return s, config.At(key+".client", err)
 	}
 	if s.dialect != baseDialect {
-		s.base = Connection{}
+		s.base, s.baseKey = Connection{}, key+".connection"
 	}
 	ensure := c.EnsureExists == nil || *c.EnsureExists
 	if p.EnsureExists != nil {

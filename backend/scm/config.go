@@ -206,6 +206,12 @@ func (c *GitHubConfig) Validate() error {
 	return errors.Join(host, config.At("apiBaseUrl", missing), checkBase("apiBaseUrl", &c.APIBaseURL), checkBase("rawBaseUrl", &c.RawBaseURL))
 }
 
+// Validate refuses what is no private key.
+func (c *GitHubAppConfig) Validate() error {
+	_, err := parsePrivateKey(c.PrivateKey.Reveal())
+	return config.At("privateKey", err)
+}
+
 // Validate fills in the addresses that GitLab derives from its host.
 func (c *GitLabConfig) Validate() error {
 	c.Host = hostOr(c.Host, "gitlab.com")
@@ -265,8 +271,9 @@ func (c *GerritConfig) Validate() error {
 	c.Host = hostOr(c.Host, "")
 	c.BaseURL = stringOr(c.BaseURL, "https://"+c.Host)
 	c.GitilesBaseURL = stringOr(c.GitilesBaseURL, "https://"+c.Host)
+	err := errors.Join(checkHost(c.Host), checkBase("baseUrl", &c.BaseURL), checkBase("gitilesBaseUrl", &c.GitilesBaseURL), checkBase("cloneUrl", &c.CloneURL))
 	c.CloneURL = stringOr(c.CloneURL, c.BaseURL)
-	return errors.Join(checkHost(c.Host), checkBase("baseUrl", &c.BaseURL), checkBase("gitilesBaseUrl", &c.GitilesBaseURL), checkBase("cloneUrl", &c.CloneURL))
+	return err
 }
 
 // Validate fills in the base URL.

@@ -132,7 +132,7 @@ func (b *Begun) write(status string, meta map[string]any, err error) {
 		attrs = append(attrs, slog.Any("meta", masked(meta)))
 	}
 	if r := b.e.Request; r != nil {
-		attrs = append(attrs, slog.Any("request", map[string]string{"method": r.Method, "url": config.MaskQuery(original(r))}))
+		attrs = append(attrs, slog.Any("request", map[string]string{"method": r.Method, "url": config.MaskCredentials(original(r))}))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))

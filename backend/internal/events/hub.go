@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // The values of events.useEventBus.
@@ -28,7 +29,7 @@ func (c *Config) Validate() error {
 	case "", Never, Always, Auto:
 		return nil
 	}
-	return fmt.Errorf("useEventBus is %q, use never, always or auto", c.UseEventBus)
+	return config.At("useEventBus", fmt.Errorf("is %q, use never, always or auto", c.UseEventBus))
 }
 
 // Where is where the events plugin runs, as seen from this process.

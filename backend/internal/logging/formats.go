@@ -15,8 +15,13 @@ import (
 // Durations are texts such as "1.5s".
 func JSON(w io.Writer) slog.Handler {
 	h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindDuration {
+		switch a.Value.Kind() {
+		case slog.KindDuration:
 			return slog.String(a.Key, a.Value.Duration().String()) // a bare number would have no unit
+		case slog.KindAny:
+			if b, ok := a.Value.Any().([]byte); ok {
+				return slog.String(a.Key, string(b)) // in base64 nobody would find a secret
+			}
 		}
 		if len(groups) > 0 {
 			return a
@@ -121,6 +126,8 @@ func (h *pretty) format(b *strings.Builder, prefix string, a slog.Attr) {
 	s := v.String()
 	if v.Kind() == slog.KindTime {
 		s = v.Time().UTC().Format(time.RFC3339Nano)
+	} else if raw, ok := v.Any().([]byte); ok {
+		s = string(raw)
 	}
 	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' || r == '=' }) {
 		s = strconv.Quote(s)

@@ -122,12 +122,12 @@ func TestRedact(t *testing.T) {
 	hide := func(s string) string { return strings.ReplaceAll(s, "s3cret", "***") }
 	log := slog.New(logging.Redact(slog.NewTextHandler(&out, nil), hide)).With("with", "s3cret").WithGroup("g")
 	log.Info("the s3cret", "text", "a s3cret", "n", 1, "error", errors.New("no s3cret"), "struct", struct{ K string }{"s3cret"},
-		slog.Group("inner", "k", "s3cret"), "plain", errors.New("fine"))
+		slog.Group("inner", "k", "s3cret"), "bytes", []byte("a s3cret"), "of s3cret", 1, "plain", errors.New("fine"))
 	got := out.String()
 	if strings.Contains(got, "s3cret") {
 		t.Errorf("got %s", got)
 	}
-	for _, want := range []string{"the ***", "with=***", `g.text="a ***"`, "g.n=1", `g.error="no ***"`, "g.struct={K:***}", "g.inner.k=***", "g.plain=fine"} {
+	for _, want := range []string{"the ***", "with=***", `g.text="a ***"`, "g.n=1", `g.error="no ***"`, "g.struct={K:***}", "g.inner.k=***", `g.bytes="a ***"`, `"g.of ***"=1`, "g.plain=fine"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
 		}

@@ -24,7 +24,7 @@ func (h redacting) Enabled(ctx context.Context, l slog.Level) bool { return h.ne
 
 // WithGroup implements slog.Handler.
 func (h redacting) WithGroup(name string) slog.Handler {
-	return redacting{h.next.WithGroup(name), h.redact}
+	return redacting{h.next.WithGroup(h.redact(name)), h.redact}
 }
 
 // WithAttrs implements slog.Handler.
@@ -51,7 +51,7 @@ func (h redacting) attrs(in []slog.Attr) []slog.Attr {
 }
 
 func (h redacting) attr(a slog.Attr) slog.Attr {
-	a.Value = a.Value.Resolve()
+	a.Key, a.Value = h.redact(a.Key), a.Value.Resolve()
 	switch a.Value.Kind() {
 	case slog.KindGroup:
 		a.Value = slog.GroupValue(h.attrs(a.Value.Group())...)
@@ -68,6 +68,8 @@ func (h redacting) value(v any) any {
 	switch v := v.(type) {
 	case string:
 		return h.redact(v)
+	case []byte:
+		return h.redact(string(v))
 	case map[string]any:
 		return mapped(v, h.value)
 	case map[string]string:

@@ -25,9 +25,9 @@ func (s *Server) logRequest(r *http.Request, a *answer) {
 		length = strconv.FormatInt(a.written, 10)
 	}
 	date := s.now().UTC().Format("2006-01-02T15:04:05.000Z")
-	url := config.MaskQuery(r.RequestURI)
+	url := config.MaskCredentials(r.RequestURI)
 	version := strings.TrimPrefix(r.Proto, "HTTP/")
-	referrer, agent := config.MaskQuery(r.Referer()), r.UserAgent()
+	referrer, agent := config.MaskCredentials(r.Referer()), r.UserAgent()
 	var b strings.Builder
 	b.WriteString(`[` + date + `] "` + r.Method + ` ` + url + ` HTTP/` + version + `" `)
 	b.WriteString(strconv.Itoa(status) + ` ` + orDash(length) + ` "` + orDash(referrer) + `" "` + orDash(agent) + `"`)

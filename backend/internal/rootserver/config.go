@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/callboard-dev/callboard/backend/config"
 )
 
@@ -44,8 +46,11 @@ func Defaults() Config {
 // Validate checks the base URL.
 func (c *Config) Validate() error {
 	u, err := url.Parse(c.BaseURL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return config.At("baseUrl", errors.New("expected an http or https URL"))
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return config.At("baseUrl", errors.New("has user information, a query or a fragment: leave it out"))
 	}
 	return nil
 }
@@ -79,6 +84,17 @@ type ReferrerConfig struct {
 // HealthConfig is about the health routes.
 type HealthConfig struct {
 	Headers map[string]string `config:"headers" doc:"extra headers of the answers"`
+}
+
+// Validate refuses what is no header.
+func (c *HealthConfig) Validate() error {
+	var errs []error
+	for name, value := range c.Headers {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			errs = append(errs, config.At("headers", fmt.Errorf("%q: %q is no header", name, value)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // LifecycleConfig is about requests around start and stop.

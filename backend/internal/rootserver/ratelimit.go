@@ -73,6 +73,7 @@ func (l *RateLimit) UnmarshalConfig(c *config.Config) error {
 	case map[string]any:
 		type plain RateLimit
 		if err := c.Decode("", (*plain)(&out)); err != nil {
+			*l = out // so that the rest can be checked
 			return err
 		}
 	default:

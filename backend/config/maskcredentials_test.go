@@ -8,7 +8,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/config"
 )
 
-func TestMaskQuery(t *testing.T) {
+func TestMaskCredentials(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"/api/auth/frame?code=abc&state=x":                        "/api/auth/frame?code=***&state=x",
@@ -19,12 +19,15 @@ func TestMaskQuery(t *testing.T) {
 		`{"url":"http://h/a?x=1\u0026access_token=s"}`:            `{"url":"http://h/a?x=1\u0026access_token=***"}`,
 		"could not read http://h/a?api_key=k; caused by: refused": "could not read http://h/a?api_key=***; caused by: refused",
 		"/entities?filter=kind=component&fields=kind":             "/entities?filter=kind=component&fields=kind",
+		"listen at http://u:s3cret@x:7007 please":                 "listen at http://u:***@x:7007 please",
+		`"https://u:s3cret@[x" is not valid`:                      `"https://u:***@[x" is not valid`,
+		"mailto: someone@example.com, see https://h:80/a@b":       "mailto: someone@example.com, see https://h:80/a@b",
 		"/x?token=":                 "/x?token=",
 		"/x?tokens=a&barcode=b":     "/x?tokens=a&barcode=b",
 		"is the token=abc a token?": "is the token=abc a token?",
 	} {
-		if got := config.MaskQuery(in); got != want {
-			t.Errorf("MaskQuery(%s)\n got %s\nwant %s", in, got, want)
+		if got := config.MaskCredentials(in); got != want {
+			t.Errorf("MaskCredentials(%s)\n got %s\nwant %s", in, got, want)
 		}
 		var out bytes.Buffer
 		if _, err := config.NewRedactor().Writer(&out).Write([]byte(in)); err != nil || out.String() != want {
