@@ -31,9 +31,9 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	portal := func(level, rules string) {
+	portal := func(level, rules string, more ...string) {
 		t.Helper()
-		write("app-config.yaml", base+fmt.Sprintf(`
+		write("app-config.yaml", base+strings.Join(more, "")+fmt.Sprintf(`
   logger: {level: %s}
   auth: {externalAccess: [{type: static, options: {subject: ci, token: {$file: token.txt}}}]}
 catalog: {rules: %s}
@@ -94,6 +94,14 @@ catalog: {rules: %s}
 	admits("second-token", false)
 	portal("info", "Component")
 	waitFor("catalog.rules: expected a list", 1)
+	admits("second-token", false)
+	for text, want := range map[string]string{
+		"  workingDirectory: /nowhere\n":                    "backend.workingDirectory: ",
+		"  https: {certificate: {cert: none, key: none}}\n": "backend.https.certificate: ",
+	} {
+		portal("info", "[]", text)
+		waitFor(want, 1)
+	}
 	admits("second-token", false)
 	if strings.Contains(log.String(), reloaded) {
 		t.Errorf("a refused version counts as reloaded:\n%s", log)

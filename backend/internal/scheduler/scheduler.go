@@ -215,14 +215,11 @@ func (s *Scheduler) Trigger(ctx context.Context, id string) error {
 	return nil
 }
 
-// registered makes sure that a task has its row, for requests that come before the
-// first look.
+// registered makes sure that a task has its row, with the settings of this process, for
+// requests that come before the first look: a registration that came later could move the
+// run that is ordered.
 func (s *Scheduler) registered(ctx context.Context, t *task) error {
 	if err := s.create(ctx); err != nil {
-		return err
-	}
-	rows, err := s.rows(ctx, []string{t.id})
-	if err != nil || len(rows) == 1 {
 		return err
 	}
 	return s.registerOne(ctx, t)
