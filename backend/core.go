@@ -191,6 +191,7 @@ func (c *core) reset() error {
 		internal:  c.sections.Server.Listen.InternalURL(c.sections.Server.HTTPS.Enabled),
 		external:  c.sections.Server.BaseURL,
 		endpoints: c.sections.Discovery.Endpoints,
+		now:       c.settings.now(),
 		lookup: func(service, proto, name string) (string, []*net.SRV, error) {
 			return net.DefaultResolver.LookupSRV(context.Background(), service, proto, name)
 		},

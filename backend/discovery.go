@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
@@ -81,6 +82,43 @@ type discovery struct {
 	external  string // backend.baseUrl
 	endpoints []discoveryEndpoint
 	lookup    func(service, proto, name string) (string, []*net.SRV, error)
+	now       func() time.Time
+	srv       map[string]srvAnswer // by name
+}
+
+// srvAnswer is what DNS has said about a name, good for srvKept (contract/backend.md
+// section 12).
+type srvAnswer struct {
+	host  string
+	until time.Time
+}
+
+const srvKept = time.Second
+
+// resolveSRV returns where the first record of name leads to.
+func (d *discovery) resolveSRV(name string) (string, error) {
+	now := d.now()
+	d.mu.RLock()
+	known, ok := d.srv[name]
+	d.mu.RUnlock()
+	if ok && now.Before(known.until) {
+		return known.host, nil
+	}
+	_, records, err := d.lookup("", "", name)
+	if err != nil {
+		return "", err
+	}
+	if len(records) == 0 {
+		return "", fmt.Errorf("no SRV record for %s", name)
+	}
+	host := net.JoinHostPort(strings.TrimSuffix(records[0].Target, "."), fmt.Sprint(records[0].Port))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.srv == nil {
+		d.srv = map[string]srvAnswer{}
+	}
+	d.srv[name] = srvAnswer{host, now.Add(srvKept)} // as many names as targets are configured, or plugins
+	return host, nil
 }
 
 // set takes over endpoints that have changed.
@@ -101,7 +139,7 @@ func (d *discovery) endpoint(plugin string) *discoveryEndpoint {
 	return nil
 }
 
-// BaseURL resolves http+srv targets by DNS on each call; resolvers cache.
+// BaseURL resolves http+srv targets by DNS, at most once a second for each name.
 func (d *discovery) BaseURL(plugin string) (string, error) {
 	if e := d.endpoint(plugin); e != nil && e.Target.Internal != "" {
 		return d.resolve(placeholder(e.Target.Internal, plugin))
@@ -127,14 +165,11 @@ func (d *discovery) resolve(target string) (string, error) {
 	if !srv {
 		return strings.TrimSuffix(target, "/"), nil
 	}
-	_, records, err := d.lookup("", "", u.Host)
+	host, err := d.resolveSRV(u.Host)
 	if err != nil {
 		return "", fmt.Errorf("discovery target %q: %w", target, err)
 	}
-	if len(records) == 0 {
-		return "", fmt.Errorf("discovery target %q: no SRV record for %s", target, u.Host)
-	}
-	u.Scheme, u.Host = scheme, net.JoinHostPort(strings.TrimSuffix(records[0].Target, "."), fmt.Sprint(records[0].Port))
+	u.Scheme, u.Host = scheme, host
 	return strings.TrimSuffix(u.String(), "/"), nil
 }
 

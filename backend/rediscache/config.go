@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -93,7 +94,7 @@ func openCache(cfg *config.Config, _ *slog.Logger) (backend.CacheStore, error) {
 	if err := cfg.Decode("", &c); err != nil {
 		return nil, err
 	}
-	s := &Store{separator: c.Redis.Client.KeyPrefixSeparator, unlink: c.Redis.Client.UseUnlink}
+	s := &Store{breaker: breaker{now: time.Now}, separator: c.Redis.Client.KeyPrefixSeparator, unlink: c.Redis.Client.UseUnlink}
 	cluster := c.Redis.Cluster
 	if s.prefix = c.Redis.Client.Namespace; s.prefix != "" {
 		s.prefix += s.separator
@@ -138,7 +139,8 @@ func connect(url config.Secret) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.MaxRetries, o.DialerRetries = retries, retries
+	o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = retries, retries, true
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = answerTime, answerTime, answerTime, answerTime
 	return redis.NewClient(o), nil
 }
 
@@ -148,7 +150,8 @@ func connectCluster(cluster Cluster, key string) (redis.UniversalClient, error) 
 	out := &redis.ClusterOptions{
 		Username: cluster.Defaults.Username, Password: cluster.Defaults.Password.Reveal(),
 		ReadOnly: cluster.UseReplicas, MaxRedirects: cluster.MaxCommandRedirections,
-		DialerRetries: retries,
+		DialerRetries: retries, ContextTimeoutEnabled: true,
+		DialTimeout: answerTime, ReadTimeout: answerTime, WriteTimeout: answerTime, PoolTimeout: answerTime,
 	}
 	for i, n := range cluster.RootNodes {
 		o, err := parse(n.URL)

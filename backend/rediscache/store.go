@@ -17,6 +17,7 @@ type Store struct {
 	prefix    string // with its separator, if it has one
 	separator string
 	unlink    bool
+	breaker   breaker
 }
 
 var (
@@ -30,7 +31,8 @@ func (s *Store) Key(plugin, key string) string { return s.prefix + plugin + s.se
 
 // Get implements backend.CacheStore.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	v, err := s.client.Get(ctx, key).Bytes()
+	var v []byte
+	err := s.breaker.do(ctx, func(ctx context.Context) (err error) { v, err = s.client.Get(ctx, key).Bytes(); return err })
 	if errors.Is(err, redis.Nil) {
 		return nil, false, nil
 	}
@@ -42,15 +44,17 @@ func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 	if ttl > 0 {
 		ttl = max(ttl, time.Millisecond)
 	}
-	return s.client.Set(ctx, key, value, ttl).Err()
+	return s.breaker.do(ctx, func(ctx context.Context) error { return s.client.Set(ctx, key, value, ttl).Err() })
 }
 
 // Delete implements backend.CacheStore.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	if s.unlink {
-		return s.client.Unlink(ctx, key).Err()
-	}
-	return s.client.Del(ctx, key).Err()
+	return s.breaker.do(ctx, func(ctx context.Context) error {
+		if s.unlink {
+			return s.client.Unlink(ctx, key).Err()
+		}
+		return s.client.Del(ctx, key).Err()
+	})
 }
 
 // Close implements backend.CacheStore.
@@ -58,8 +62,9 @@ func (s *Store) Close() error { return s.client.Close() }
 
 // Rates counts requests in Redis.
 type Rates struct {
-	client redis.UniversalClient
-	now    func() time.Time
+	client  redis.UniversalClient
+	now     func() time.Time
+	breaker breaker
 }
 
 func openRates(connection config.Secret) (backend.RateStore, error) {
@@ -67,7 +72,7 @@ func openRates(connection config.Secret) (backend.RateStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rates{client: client, now: time.Now}, nil
+	return &Rates{client: client, now: time.Now, breaker: breaker{now: time.Now}}, nil
 }
 
 // hit counts, and begins a window with the first request. In one script, so that no
@@ -93,7 +98,11 @@ func rateKey(key string) []string { return []string{"rl:" + key} }
 
 // Hit implements backend.RateStore.
 func (r *Rates) Hit(ctx context.Context, key string, window time.Duration) (int, time.Time, error) {
-	v, err := hit.Run(ctx, r.client, rateKey(key), max(1, window.Milliseconds())).Int64Slice()
+	var v []int64
+	err := r.breaker.do(ctx, func(ctx context.Context) (err error) {
+		v, err = hit.Run(ctx, r.client, rateKey(key), max(1, window.Milliseconds())).Int64Slice()
+		return err
+	})
 	if err != nil {
 		return 0, time.Time{}, err
 	}
@@ -105,7 +114,7 @@ func (r *Rates) Hit(ctx context.Context, key string, window time.Duration) (int,
 
 // Undo implements backend.RateStore.
 func (r *Rates) Undo(ctx context.Context, key string) error {
-	return undo.Run(ctx, r.client, rateKey(key)).Err()
+	return r.breaker.do(ctx, func(ctx context.Context) error { return undo.Run(ctx, r.client, rateKey(key)).Err() })
 }
 
 // Close closes the connections.

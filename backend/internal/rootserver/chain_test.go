@@ -371,12 +371,15 @@ func TestRateLimitStores(t *testing.T) {
 	if !ok || ke.Error() != want || ke.Fix() != "use memory, or backend.Add(rediscache.Module())" {
 		t.Errorf("got %v", err)
 	}
-	for pass, want := range map[string]int{"true": 200, "false": 500} {
+	for pass, want := range map[string]int{"true": 200, "false": 503} {
 		s := newServer(t, "  rateLimit: {store: {type: redis}, passOnStoreError: "+pass+"}\n", rootserver.Options{RateStores: map[string]rootserver.RateStoreFactory{
 			"redis": func(rootserver.RateStoreConfig) (rootserver.RateStore, error) { return brokenStore{}, nil },
 		}})
 		if w := ask(s, "GET", "/", "Remote: 1.1.1.1"); w.Code != want || strings.Contains(w.Body.String(), "redis") {
 			t.Errorf("passOnStoreError %s: %d %s", pass, w.Code, w.Body)
+		}
+		if w := ask(s, "GET", "/.backstage/health/v1/liveness", "Remote: 1.1.1.1"); w.Code != 200 {
+			t.Errorf("passOnStoreError %s: without its counters the process counts as dead: %d", pass, w.Code)
 		}
 	}
 }

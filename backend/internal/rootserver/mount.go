@@ -51,7 +51,7 @@ func (s *Server) Mount(p Plugin) (*Gate, error) {
 	m := &mount{Plugin: p, gate: newGate(time.Duration(s.cfg.Lifecycle.StartupRequestPauseTimeout))}
 	if cfg, ok := s.cfg.RateLimit.Plugin[p.ID]; ok && s.cfg.RateLimit.Enabled {
 		var err error
-		if m.limiter, err = newLimiter(cfg, p.ID, s.rateStore, s.now); err != nil {
+		if m.limiter, err = s.newLimiter(cfg, p.ID); err != nil {
 			return nil, err
 		}
 	}

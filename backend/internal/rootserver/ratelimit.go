@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
@@ -119,10 +123,13 @@ type limiter struct {
 	store RateStore
 	allow []netip.Prefix
 	now   func() time.Time
+	log   *slog.Logger
+	fail  func(http.ResponseWriter, *http.Request, error)
+	away  atomic.Bool // the store, as far as this limiter knows
 }
 
-func newLimiter(cfg LimitConfig, scope string, store RateStore, now func() time.Time) (*limiter, error) {
-	l := &limiter{cfg: cfg, scope: scope, store: store, now: now}
+func (s *Server) newLimiter(cfg LimitConfig, scope string) (*limiter, error) {
+	l := &limiter{cfg: cfg, scope: scope, store: s.rateStore, now: s.now, log: s.log, fail: s.errors.Write}
 	for _, s := range cfg.IPAllowList {
 		p, err := parseNet(s)
 		if err != nil {
@@ -148,11 +155,14 @@ func (l *limiter) check(w http.ResponseWriter, r *http.Request) (done func(statu
 	}
 	key := l.scope + " " + subject(ip)
 	count, reset, err := l.store.Hit(r.Context(), key, time.Duration(l.cfg.Window))
+	l.note(r.Context(), err)
 	if err != nil {
-		if l.cfg.PassOnStoreError {
+		// Without the counters the process is as alive and as ready as before.
+		if l.cfg.PassOnStoreError || strings.HasPrefix(r.URL.Path, "/.backstage/health/") {
 			return pass, true
 		}
-		panic(fmt.Errorf("rate limit store: %w", err)) // answered as an internal error, and logged, by the server
+		l.fail(w, r, apierr.ServiceUnavailable.Wrap(err, "the requests of this address cannot be counted at the moment"))
+		return pass, false
 	}
 	h := w.Header()
 	left := max(reset.Sub(l.now()), 0)
@@ -173,6 +183,16 @@ func (l *limiter) check(w http.ResponseWriter, r *http.Request) (done func(statu
 			_ = l.store.Undo(context.WithoutCancel(r.Context()), key)
 		}
 	}, true
+}
+
+// note logs that the store is away, or back, once each.
+func (l *limiter) note(ctx context.Context, err error) {
+	switch {
+	case err == nil && l.away.Load() && l.away.Swap(false):
+		l.log.InfoContext(ctx, "the rate limit store can be used again", "limit", l.scope)
+	case err != nil && ctx.Err() == nil && !l.away.Swap(true):
+		l.log.WarnContext(ctx, "the rate limit store cannot be used", "limit", l.scope, "passOnStoreError", l.cfg.PassOnStoreError, "error", err)
+	}
 }
 
 func (l *limiter) allowed(ip netip.Addr) bool {

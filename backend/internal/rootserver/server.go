@@ -88,7 +88,7 @@ func New(cfg Config, opts Options) (*Server, error) {
 			return nil, err
 		}
 		if rl.Global {
-			if s.global, err = newLimiter(rl.LimitConfig, "*", s.rateStore, s.now); err != nil {
+			if s.global, err = s.newLimiter(rl.LimitConfig, "*"); err != nil {
 				return nil, err
 			}
 		}

@@ -227,11 +227,11 @@ func TestRoutes(t *testing.T) {
 				status, name, message, method, url, status)
 		}
 		for _, tt := range []struct{ path, want string }{
-			{"tasks/nope/trigger", body(404, "NotFoundError", "task nope does not exist", "POST", "tasks/nope/trigger")},
-			{"tasks/nope/cancel", body(404, "NotFoundError", "task nope does not exist", "POST", "tasks/nope/cancel")},
-			{"tasks/costs:prices/trigger", body(409, "ConflictError", "task costs:prices is running", "POST", "tasks/costs:prices/trigger")},
-			{"tasks/fails/cancel", body(409, "ConflictError", "task fails is not running", "POST", "tasks/fails/cancel")},
-			{"tasks/cache/cancel", body(409, "ConflictError", "task cache is not running", "POST", "tasks/cache/cancel")},
+			{"tasks/nope/trigger", body(404, "NotFoundError", "Task nope does not exist", "POST", "tasks/nope/trigger")},
+			{"tasks/nope/cancel", body(404, "NotFoundError", "Task nope does not exist", "POST", "tasks/nope/cancel")},
+			{"tasks/costs:prices/trigger", body(409, "ConflictError", "Task costs:prices is currently running", "POST", "tasks/costs:prices/trigger")},
+			{"tasks/fails/cancel", body(409, "ConflictError", "Task fails is not running", "POST", "tasks/fails/cancel")},
+			{"tasks/cache/cancel", body(409, "ConflictError", "Task cache is not running", "POST", "tasks/cache/cancel")},
 			{"tasks/costs%3Aprices/cancel", "200 "},
 			{"tasks", "404 "},
 		} {

@@ -270,7 +270,7 @@ func (s *Scheduler) Cancel(ctx context.Context, id string) error {
 	s.mu.Unlock()
 	if t.schedule.Scope == "local" {
 		if stop == nil {
-			return apierr.Conflict.New("task %s is not running", id)
+			return apierr.Conflict.New("Task %s is not running", id)
 		}
 		stop(errCancelled)
 		return nil
@@ -284,14 +284,14 @@ func (s *Scheduler) Cancel(ctx context.Context, id string) error {
 	}
 	r := rows[id]
 	if r.ticket == "" {
-		return apierr.Conflict.New("task %s is not running", id)
+		return apierr.Conflict.New("Task %s is not running", id)
 	}
 	ended, err := s.end(ctx, finish, id, r.ticket, errCancelled, t.next(r.next, s.now()))
 	if err != nil {
 		return err
 	}
 	if !ended {
-		return apierr.Conflict.New("task %s is not running", id)
+		return apierr.Conflict.New("Task %s is not running", id)
 	}
 	if stop != nil {
 		stop(errCancelled)

@@ -193,7 +193,7 @@ func (s *Scheduler) Trigger(ctx context.Context, id string) error {
 		running := t.stop != nil
 		s.mu.Unlock()
 		if running {
-			return apierr.Conflict.New("task %s is running", id)
+			return apierr.Conflict.New("Task %s is currently running", id)
 		}
 		select {
 		case t.kick <- struct{}{}:
@@ -209,7 +209,7 @@ func (s *Scheduler) Trigger(ctx context.Context, id string) error {
 		return fmt.Errorf("trigger task %s: %w", id, err)
 	}
 	if n == 0 {
-		return apierr.Conflict.New("task %s is running", id)
+		return apierr.Conflict.New("Task %s is currently running", id)
 	}
 	s.poke()
 	return nil
@@ -230,7 +230,7 @@ func (s *Scheduler) find(id string) (*task, error) {
 	defer s.mu.Unlock()
 	t, ok := s.tasks[id]
 	if !ok {
-		return nil, apierr.NotFound.New("task %s does not exist", id)
+		return nil, apierr.NotFound.New("Task %s does not exist", id)
 	}
 	return t, nil
 }

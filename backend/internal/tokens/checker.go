@@ -138,8 +138,13 @@ func (c *Checker) verify(ctx context.Context, token string, now time.Time) (*ver
 			return v, c.refused(ctx, "user", err)
 		}
 	}
+	var unknown error
 	for _, e := range c.externals {
 		service, expires, ok, err := e.check(ctx, token, now)
+		if apierr.IsUnavailable(err) {
+			unknown = err // another entry may know the token
+			continue
+		}
 		if err != nil {
 			return nil, c.refused(ctx, "external", err)
 		}
@@ -147,6 +152,10 @@ func (c *Checker) verify(ctx context.Context, token string, now time.Time) (*ver
 			_, remote := e.(*jwksToken)
 			return &verified{creds: principal.Credentials{Principal: service}.WithToken(token, expires), secret: !remote}, nil
 		}
+	}
+	if unknown != nil {
+		c.log.WarnContext(ctx, "a token cannot be verified: its keys cannot be had", "error", unknown)
+		return nil, c.refused(ctx, "external", unknown)
 	}
 	return nil, apierr.Authentication.New("Illegal token")
 }

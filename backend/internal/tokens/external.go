@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/principal"
 )
@@ -133,6 +134,9 @@ func (j *jwksToken) check(ctx context.Context, token string, now time.Time) (pri
 		return no(nil)
 	}
 	cl, err := verify(ctx, token, j.keys)
+	if apierr.IsUnavailable(err) {
+		return no(fmt.Errorf("%s: %w", j.options.URL, err))
+	}
 	if err != nil {
 		return no(nil) // another entry may know the issuer
 	}

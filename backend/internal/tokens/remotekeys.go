@@ -171,11 +171,15 @@ func (k *RemoteKeys) download(ctx context.Context) (map[string]PublicKey, error)
 	req.Header.Set("Accept", "application/json")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("load keys: %w", err)
+		return nil, unreachable{fmt.Errorf("load keys: %w", err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("load keys from %s: %s", url, resp.Status)
+		err := fmt.Errorf("load keys from %s: %s", url, resp.Status)
+		if resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests {
+			err = unreachable{err}
+		}
+		return nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, remoteMaxBytes+1))
 	if err != nil {
@@ -190,6 +194,15 @@ func (k *RemoteKeys) download(ctx context.Context) (map[string]PublicKey, error)
 	}
 	return keys, nil
 }
+
+// unreachable says that nobody knows whether a token is good, see apierr.IsUnavailable.
+type unreachable struct{ error }
+
+// Unavailable is what apierr.IsUnavailable looks for.
+func (unreachable) Unavailable() bool { return true }
+
+// Unwrap returns the cause.
+func (u unreachable) Unwrap() error { return u.error }
 
 // parseKeySet reads a JSON Web Key Set. Keys of types that nobody here can verify with,
 // private and symmetric ones among them, are passed over.
