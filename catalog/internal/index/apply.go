@@ -68,7 +68,7 @@ func (x *Index) apply(c store.Changes) {
 					now = append(now, e)
 				}
 			}
-			h.column = h.replace(touched, now, len(x.ids), x.uidLine.place)
+			h.column = h.replace(touched, now, len(x.ids), x.uidLine.place, x.uids)
 		}
 		x.results.clear()
 	}

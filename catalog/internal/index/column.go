@@ -27,6 +27,10 @@ type column struct {
 	first  []uint32 // the first row of a slot; only where valued
 	last   []uint32 // the last row; first itself if no entity has several
 
+	joined sync.Once
+	text   string   // all values in a row, for searches in it
+	begins []uint32 // where each begins
+
 	counted sync.Once
 	counts  []Count
 }
@@ -47,10 +51,7 @@ type entry struct {
 
 // weight is about how many bytes a column takes.
 func (c *column) weight() int {
-	n := 40*len(c.values) + 4*len(c.rows) + 4*len(c.nulls) + 16*len(c.original) + 16*(len(c.any)+len(c.valued))
-	if c.first != nil {
-		n += 8 * len(c.first)
-	}
+	n := 60*len(c.values) + 8*64*len(c.valued) + 4*len(c.rows) + 4*len(c.nulls) + 16*len(c.original) + 16*(len(c.any)+len(c.valued))
 	return n
 }
 
@@ -115,53 +116,161 @@ func (c *column) at(value, row int) entry {
 }
 
 // replace returns the column in which the slots of changed have the entries of now, and
-// no others. Entries are in no order.
-func (c *column) replace(changed set, now []entry, slots int, rank []uint32) *column {
+// no others. Entries are in no order. Few of them change many rows: what lies between is
+// copied as a whole.
+func (c *column) replace(changed set, now []entry, slots int, rank []uint32, uids []string) *column {
 	var before []entry
-	for v := range c.values {
-		for row := c.start[v]; row < c.start[v+1]; row++ {
-			if changed.has(c.rows[row]) {
-				before = append(before, c.at(v, int(row)))
-			}
+	var drop, dropOf []int // rows, and the values that they are of
+	for row, v := 0, 0; row < len(c.rows); row++ {
+		if !changed.has(c.rows[row]) {
+			continue
 		}
+		for int(c.start[v+1]) <= row {
+			v++
+		}
+		before, drop, dropOf = append(before, c.at(v, row)), append(drop, row), append(dropOf, v)
 	}
+	nulls := make([]uint32, 0, len(c.nulls))
 	for _, slot := range c.nulls {
 		if changed.has(slot) {
 			before = append(before, entry{slot: slot, null: true})
+		} else {
+			nulls = append(nulls, slot)
 		}
 	}
 	slices.SortFunc(now, compare(rank))
-	// Rows of entities that are gone have no rank any more: equal ones stand in order anyway.
 	if slices.Equal(before, now) {
 		return c
 	}
-	out := &column{id: c.id, any: newSet(slots), valued: newSet(slots), rows: make([]uint32, 0, len(c.rows)+len(now)), start: make([]uint32, 0, len(c.start)+8), values: make([]string, 0, len(c.values)+8)}
-	less := compare(rank)
-	next := 0
-	merge := func(e entry) {
-		for next < len(now) && less(now[next], e) < 0 {
-			out.push(now[next])
-			next++
+	out := &column{id: c.id, any: newSet(slots), valued: newSet(slots), nulls: nulls}
+	copy(out.any, c.any)
+	copy(out.valued, c.valued)
+	out.any.without(changed)
+	out.valued.without(changed)
+	put := now
+	for i, e := range now {
+		out.any.add(e.slot)
+		if !e.null {
+			out.valued.add(e.slot)
+			continue
 		}
-		out.push(e)
-	}
-	for v := range c.values {
-		for row := c.start[v]; row < c.start[v+1]; row++ {
-			if !changed.has(c.rows[row]) {
-				merge(c.at(v, int(row)))
-			}
+		if len(put) == len(now) {
+			put = now[:i]
 		}
+		out.nulls = append(out.nulls, e.slot)
 	}
-	for _, slot := range c.nulls {
-		if !changed.has(slot) {
-			merge(entry{slot: slot, null: true})
-		}
+	at := make([]place, len(put))
+	for i, e := range put {
+		at[i] = c.placeOf(e, uids)
 	}
-	for _, e := range now[next:] {
-		out.push(e)
-	}
-	out.seal()
+	out.splice(c, drop, put, at)
+	out.group(c, dropOf, put, at)
 	return out
+}
+
+// A place is where an entry goes into a column: before a row, and to a value, or before
+// it if the column does not have the entry's.
+type place struct {
+	row, value int
+	known      bool
+}
+
+func (c *column) placeOf(e entry, uids []string) place {
+	v, ok := slices.BinarySearch(c.values, e.value)
+	p := place{int(c.start[v]), v, ok}
+	if ok {
+		rows := c.rows[c.start[v]:c.start[v+1]]
+		p.row += sort.Search(len(rows), func(i int) bool { return uids[rows[i]] >= uids[e.slot] })
+	}
+	return p
+}
+
+// splice makes the rows of c without some and with others.
+func (out *column) splice(c *column, drop []int, put []entry, at []place) {
+	n := len(c.rows) - len(drop) + len(put)
+	out.rows = make([]uint32, 0, n)
+	if c.original != nil || slices.ContainsFunc(put, func(e entry) bool { return e.original != "" }) {
+		out.original = make([]string, 0, n)
+	}
+	from := 0
+	keep := func(to int) {
+		out.rows = append(out.rows, c.rows[from:to]...)
+		switch {
+		case c.original != nil:
+			out.original = append(out.original, c.original[from:to]...)
+		case out.original != nil:
+			out.original = out.original[:len(out.original)+to-from] // which are empty
+		}
+		from = to
+	}
+	for len(drop) > 0 || len(put) > 0 {
+		if len(put) > 0 && (len(drop) == 0 || at[0].row <= drop[0]) {
+			keep(at[0].row)
+			out.rows = append(out.rows, put[0].slot)
+			if out.original != nil {
+				out.original = append(out.original, put[0].original)
+			}
+			put, at = put[1:], at[1:]
+			continue
+		}
+		keep(drop[0])
+		from++
+		drop = drop[1:]
+	}
+	keep(len(c.rows))
+}
+
+// group makes the values of c, with their rows, as splice has changed these.
+func (out *column) group(c *column, dropOf []int, put []entry, at []place) {
+	out.values = make([]string, 0, len(c.values)+len(put))
+	out.start = make([]uint32, 0, len(c.start)+len(put))
+	from, rows := 0, 0 // the next value of c, and how many rows those so far have
+	keep := func(to int) {
+		shift := uint32(rows) - c.start[from]
+		out.values = append(out.values, c.values[from:to]...)
+		for _, s := range c.start[from:to] {
+			out.start = append(out.start, s+shift)
+		}
+		rows += int(c.start[to] - c.start[from])
+		from = to
+	}
+	add := func(value string, count int) {
+		if count > 0 {
+			out.values, out.start = append(out.values, value), append(out.start, uint32(rows))
+			rows += count
+		}
+	}
+	for len(dropOf) > 0 || len(put) > 0 {
+		v := len(c.values)
+		if len(dropOf) > 0 {
+			v = dropOf[0]
+		}
+		if len(put) > 0 {
+			v = min(v, at[0].value)
+		}
+		keep(v)
+		take := func(known bool) (n int) {
+			for value := ""; len(put) > 0 && at[0].value == v && at[0].known == known && (n == 0 || put[0].value == value); n++ {
+				value, put, at = put[0].value, put[1:], at[1:]
+			}
+			return n
+		}
+		for len(put) > 0 && at[0].value == v && !at[0].known {
+			value := put[0].value
+			add(value, take(false))
+		}
+		if v == len(c.values) {
+			continue
+		}
+		count := int(c.start[v+1]-c.start[v]) + take(true)
+		for len(dropOf) > 0 && dropOf[0] == v {
+			count, dropOf = count-1, dropOf[1:]
+		}
+		add(c.values[v], count)
+		from = v + 1
+	}
+	keep(len(c.values))
+	out.seal()
 }
 
 // of is the slots that have a value.
@@ -182,10 +291,33 @@ func (c *column) beginning(prefix string) []uint32 {
 
 // containing adds the slots that have a value in which text occurs.
 func (c *column) containing(text string, to set) {
-	for i, v := range c.values {
-		if strings.Contains(v, text) {
-			to.addAll(c.rows[c.start[i]:c.start[i+1]])
+	c.joined.Do(func() {
+		n := 0
+		for _, v := range c.values {
+			n += len(v) + 1
 		}
+		var b strings.Builder
+		b.Grow(n)
+		c.begins = make([]uint32, 0, len(c.values))
+		for _, v := range c.values {
+			c.begins = append(c.begins, uint32(b.Len()))
+			b.WriteString(v)
+			b.WriteByte(0) // which no text has
+		}
+		c.text = b.String()
+	})
+	for at := 0; at < len(c.text); {
+		i := strings.Index(c.text[at:], text)
+		if i < 0 {
+			return
+		}
+		// The last value that begins at or before the hit.
+		v := sort.Search(len(c.begins), func(n int) bool { return int(c.begins[n]) > at+i }) - 1
+		to.addAll(c.rows[c.start[v]:c.start[v+1]])
+		if v+1 == len(c.begins) {
+			return
+		}
+		at = int(c.begins[v+1])
 	}
 }
 

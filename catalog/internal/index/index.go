@@ -201,12 +201,24 @@ func (x *Index) loadEntities(ctx context.Context) error {
 	if err := x.store.EachServed(ctx, func(s store.Served) { list = append(list, s) }); err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b store.Served) int { return strings.Compare(a.UID, b.UID) })
-	n := len(list)
 	x.mu.Lock()
 	before := x.columns
-	x.loaded, x.known = true, seq
+	x.begin(list, seq)
 	x.fresh.Store(at.UnixNano())
+	x.mu.Unlock()
+	for key, h := range before {
+		if err := x.loadColumn(ctx, key, h.id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin makes list what is served, without columns.
+func (x *Index) begin(list []store.Served, seq int64) {
+	slices.SortFunc(list, func(a, b store.Served) int { return strings.Compare(a.UID, b.UID) })
+	n := len(list)
+	x.loaded, x.known = true, seq
 	x.ids, x.seqs, x.uids, x.refs = make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
 	x.byID, x.byRef = make(map[int64]uint32, n), make(map[string]uint32, n)
 	x.uidLine, x.refLine = newLine(n), newLine(n)
@@ -222,13 +234,6 @@ func (x *Index) loadEntities(ctx context.Context) error {
 	x.refLine.number()
 	x.results.clear()
 	x.cache.clear(n)
-	x.mu.Unlock()
-	for key, h := range before {
-		if err := x.loadColumn(ctx, key, h.id); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // loadColumn reads the rows of a key, and then what has changed since the index was last
