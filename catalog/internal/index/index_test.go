@@ -480,6 +480,15 @@ func TestSEC11_MemoryIsBounded(t *testing.T) {
 	if ready == 0 || ready == len(keys) {
 		t.Errorf("%d of %d columns are loaded into a room for some of them", ready, len(keys))
 	}
+	before := x.Held()
+	for i := range 500 {
+		if err := x.Load(t.Context(), fmt.Sprint("no.such.key.", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if x.Held() != before {
+		t.Errorf("keys that do not exist are remembered: %d columns, were %d", x.Held(), before)
+	}
 	if n := x.CacheBytes(); n == 0 || n > 10_000 {
 		t.Errorf("%d bytes of entities are kept in a room for 10,000", n)
 	}
