@@ -345,7 +345,7 @@ func TestFollowsEveryChange(t *testing.T) {
 				if err := x.Load(t.Context(), keys...); err != nil {
 					t.Fatal(err)
 				}
-				steps := 120
+				steps := 80
 				if testing.Short() {
 					steps = 60
 				}
