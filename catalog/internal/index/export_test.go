@@ -13,3 +13,10 @@ func (x *Index) Held() int {
 	defer x.mu.RUnlock()
 	return len(x.columns)
 }
+
+// Wanted is how many keys wait to be loaded.
+func (x *Index) Wanted() int {
+	x.wantedMu.Lock()
+	defer x.wantedMu.Unlock()
+	return len(x.wanted)
+}

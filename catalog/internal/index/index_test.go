@@ -530,3 +530,34 @@ func TestReadsShareTheQuestion(t *testing.T) {
 		t.Errorf("1,600 reads by 32 readers send %d statements, want half at most", n)
 	}
 }
+
+// A column that is too large is not asked for again and again, and nobody waits for it.
+func TestSEC11_LargeColumnsAreLeftToTheDatabase(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t, store.Migrations())
+	w := newWorld(t, d, 6)
+	for i := range 250 {
+		w.save(fmt.Sprintf("n%d", i))
+	}
+	x := index.New(w.st, index.Options{Columns: 34_000})
+	if err := x.Load(t.Context(), "metadata.name"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { x.Run(ctx) })
+	page := store.PageQuery{Order: &store.Order{Key: "metadata.name"}, Limit: 5}
+	for range 10 {
+		if _, _, err := x.Page(ctx, page); !errors.Is(err, index.ErrUnready) {
+			t.Errorf("a page by a column that has no room: %v", err)
+		}
+	}
+	if x.Wanted() != 0 || x.Held() != 0 {
+		t.Errorf("%d keys are wanted and %d held", x.Wanted(), x.Held())
+	}
+	if _, err := x.ByRef(ctx, "component:default/n1", store.Selection{}); err != nil {
+		t.Errorf("an entity without that column: %v", err)
+	}
+	cancel()
+	wg.Wait()
+}

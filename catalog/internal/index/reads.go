@@ -8,19 +8,44 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
+// patience is how long a read waits for what it needs to be loaded. Up to some ten
+// thousand entities that takes less time than the database does to answer.
+const patience = 300 * time.Millisecond
+
 // at runs read with everything that was committed before, and with the columns of keys.
 func (x *Index) at(ctx context.Context, keys []string, read func() error) error {
-	err := x.current(ctx)
+	loading, err := x.try(ctx, keys, read)
+	if loading == nil {
+		return err
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-loading:
+	case <-timer.C:
+		return ErrUnready
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err = x.try(ctx, keys, read)
+	return err
+}
+
+// try is at without waiting. If it returns ErrUnready because something is missing,
+// loading is closed when that has been loaded, as far as it can be.
+func (x *Index) try(ctx context.Context, keys []string, read func() error) (loading <-chan struct{}, err error) {
+	err = x.current(ctx)
 	if errors.Is(err, ErrUnready) {
-		x.want(keys...)
+		return x.want(keys...), err
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var absent []string // keys that no entity had when x.known was known
 	known := int64(-1)
@@ -28,8 +53,7 @@ func (x *Index) at(ctx context.Context, keys []string, read func() error) error 
 		x.mu.RLock()
 		if !x.loaded {
 			x.mu.RUnlock()
-			x.want(keys...)
-			return ErrUnready
+			return x.want(keys...), ErrUnready
 		}
 		if x.known != known {
 			absent = nil // that may be different now
@@ -37,21 +61,24 @@ func (x *Index) at(ctx context.Context, keys []string, read func() error) error 
 		missing := x.missing(keys, absent)
 		if missing == nil {
 			defer x.mu.RUnlock()
-			return read()
+			return nil, read()
 		}
+		large := slices.ContainsFunc(missing, func(key string) bool { return x.large[key] })
 		known = x.known
 		x.mu.RUnlock()
+		if large {
+			return nil, ErrUnready
+		}
 		ids, err := x.store.KeyIDs(ctx, missing)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(ids) > 0 {
-			x.want(slices.Collect(maps.Keys(ids))...)
-			return ErrUnready
+			return x.want(slices.Collect(maps.Keys(ids))...), ErrUnready
 		}
 		absent = missing
 	}
-	return ErrUnready
+	return nil, ErrUnready
 }
 
 // missing is those of keys that have no column, except absent ones, and notes that the
