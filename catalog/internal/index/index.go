@@ -17,6 +17,7 @@ package index
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -349,7 +350,7 @@ func (x *Index) check(ctx context.Context) error {
 	at := time.Now()
 	seq, err := x.store.Seq(ctx)
 	if err != nil {
-		return ErrUnready // the database says what is wrong with it
+		return fmt.Errorf("%w: %w", ErrUnready, err) // the database says what is wrong with it
 	}
 	x.mu.RLock()
 	ready := x.loaded && seq == x.known
