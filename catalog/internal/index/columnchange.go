@@ -6,7 +6,7 @@ import (
 )
 
 // replace returns the column in which the slots of changed have the entries of now, and
-// no others. Entries are in no order. Few of them change many rows: what lies between is
+// no others. Entries are in no order. Few of many rows change, and what lies between is
 // copied as a whole.
 func (c *column) replace(changed set, now []entry, slots int, rank []uint32, uids []string) *column {
 	var before []entry
@@ -75,30 +75,30 @@ func (c *column) placeOf(e entry, uids []string) place {
 	return p
 }
 
-// splice makes the rows of c without some and with others.
-func (out *column) splice(c *column, drop []int, put []entry, at []place) {
-	n := len(c.rows) - len(drop) + len(put)
-	out.rows = make([]uint32, 0, n)
-	if c.original != nil || slices.ContainsFunc(put, func(e entry) bool { return e.original != "" }) {
-		out.original = make([]string, 0, n)
+// splice makes the rows of old without some and with others.
+func (c *column) splice(old *column, drop []int, put []entry, at []place) {
+	n := len(old.rows) - len(drop) + len(put)
+	c.rows = make([]uint32, 0, n)
+	if old.original != nil || slices.ContainsFunc(put, func(e entry) bool { return e.original != "" }) {
+		c.original = make([]string, 0, n)
 	}
 	from := 0
 	keep := func(to int) {
-		out.rows = append(out.rows, c.rows[from:to]...)
+		c.rows = append(c.rows, old.rows[from:to]...)
 		switch {
+		case old.original != nil:
+			c.original = append(c.original, old.original[from:to]...)
 		case c.original != nil:
-			out.original = append(out.original, c.original[from:to]...)
-		case out.original != nil:
-			out.original = out.original[:len(out.original)+to-from] // which are empty
+			c.original = c.original[:len(c.original)+to-from] // which are empty
 		}
 		from = to
 	}
 	for len(drop) > 0 || len(put) > 0 {
 		if len(put) > 0 && (len(drop) == 0 || at[0].row <= drop[0]) {
 			keep(at[0].row)
-			out.rows = append(out.rows, put[0].slot)
-			if out.original != nil {
-				out.original = append(out.original, put[0].original)
+			c.rows = append(c.rows, put[0].slot)
+			if c.original != nil {
+				c.original = append(c.original, put[0].original)
 			}
 			put, at = put[1:], at[1:]
 			continue
@@ -107,31 +107,31 @@ func (out *column) splice(c *column, drop []int, put []entry, at []place) {
 		from++
 		drop = drop[1:]
 	}
-	keep(len(c.rows))
+	keep(len(old.rows))
 }
 
-// group makes the values of c, with their rows, as splice has changed these.
-func (out *column) group(c *column, dropOf []int, put []entry, at []place) {
-	out.values = make([]string, 0, len(c.values)+len(put))
-	out.start = make([]uint32, 0, len(c.start)+len(put))
-	from, rows := 0, 0 // the next value of c, and how many rows those so far have
+// group makes the values of old, with their rows, as splice has changed these.
+func (c *column) group(old *column, dropOf []int, put []entry, at []place) {
+	c.values = make([]string, 0, len(old.values)+len(put))
+	c.start = make([]uint32, 0, len(old.start)+len(put))
+	from, rows := 0, 0 // the next value of old, and how many rows those so far have
 	keep := func(to int) {
-		shift := uint32(rows) - c.start[from]
-		out.values = append(out.values, c.values[from:to]...)
-		for _, s := range c.start[from:to] {
-			out.start = append(out.start, s+shift)
+		shift := uint32(rows) - old.start[from]
+		c.values = append(c.values, old.values[from:to]...)
+		for _, s := range old.start[from:to] {
+			c.start = append(c.start, s+shift)
 		}
-		rows += int(c.start[to] - c.start[from])
+		rows += int(old.start[to] - old.start[from])
 		from = to
 	}
 	add := func(value string, count int) {
 		if count > 0 {
-			out.values, out.start = append(out.values, value), append(out.start, uint32(rows))
+			c.values, c.start = append(c.values, value), append(c.start, uint32(rows))
 			rows += count
 		}
 	}
 	for len(dropOf) > 0 || len(put) > 0 {
-		v := len(c.values)
+		v := len(old.values)
 		if len(dropOf) > 0 {
 			v = dropOf[0]
 		}
@@ -149,16 +149,16 @@ func (out *column) group(c *column, dropOf []int, put []entry, at []place) {
 			value := put[0].value
 			add(value, take(false))
 		}
-		if v == len(c.values) {
+		if v == len(old.values) {
 			continue
 		}
-		count := int(c.start[v+1]-c.start[v]) + take(true)
+		count := int(old.start[v+1]-old.start[v]) + take(true)
 		for len(dropOf) > 0 && dropOf[0] == v {
 			count, dropOf = count-1, dropOf[1:]
 		}
-		add(c.values[v], count)
+		add(old.values[v], count)
 		from = v + 1
 	}
-	keep(len(c.values))
-	out.seal()
+	keep(len(old.values))
+	c.seal()
 }
