@@ -114,6 +114,7 @@ func New(st *store.Store, o Options) *Index {
 func (x *Index) Run(ctx context.Context) {
 	x.running.Store(true)
 	defer x.running.Store(false)
+	failing := false // one line for an outage
 	for {
 		select {
 		case <-ctx.Done():
@@ -124,12 +125,15 @@ func (x *Index) Run(ctx context.Context) {
 		err := x.Load(ctx, keys...)
 		close(done)
 		if err != nil && ctx.Err() == nil {
-			x.Log.WarnContext(ctx, "the read index cannot be loaded; reads go to the database meanwhile", "error", err)
+			if !failing {
+				x.Log.WarnContext(ctx, "the read index cannot be loaded; reads go to the database meanwhile", "error", err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
 			}
 		}
+		failing = err != nil
 	}
 }
 
