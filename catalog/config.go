@@ -188,6 +188,8 @@ type limitsConfig struct {
 	Depth             int `config:"depth" doc:"nesting of objects and lists; 100 unless set"`
 	ValuesPerDocument int `config:"valuesPerDocument" doc:"values of one document, with YAML aliases expanded; 250,000 unless set"`
 	AliasedValues     int `config:"aliasedValues" doc:"values of one document that YAML aliases repeat; 50,000 unless set"`
+	IndexBytes        int `config:"indexBytes" doc:"index rows that are held in memory to answer reads; 128 MiB unless set"`
+	CachedBytes       int `config:"cachedBytes" doc:"entities that are held in memory to answer reads; 32 MiB unless set"`
 }
 
 // Validate refuses limits below zero; zero is the default.

@@ -72,6 +72,10 @@ func DecodeJSON(r *http.Request, into any, opts ...DecodeOption) error {
 	if err := checkDepth(body, o.maxDepth); err != nil {
 		return err
 	}
+	if raw, ok := into.(*json.RawMessage); ok && json.Valid(body) {
+		*raw = bytes.TrimSpace(body)
+		return nil
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if o.closed {
 		dec.DisallowUnknownFields()

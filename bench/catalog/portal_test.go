@@ -50,7 +50,7 @@ func servePortal(file string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	select {} // until the parent kills it
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends, however it does
 }
 
 // driven is a provider whose commands come over HTTP.
@@ -178,6 +178,9 @@ catalog:
 	p := &portal{t: t, cmd: exec.Command(self), url: "http://" + addr, started: time.Now()}
 	p.cmd.Env = append(os.Environ(), configEnv+"="+file)
 	p.cmd.Stderr = os.Stderr
+	if _, err := p.cmd.StdinPipe(); err != nil { // which is closed when this process ends
+		t.Fatal(err)
+	}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func (p *portal) scenario(d *database, n int, name string, requests [][]byte) {
 	}
 	lasting := time.Duration(*seconds * float64(time.Second))
 	for _, c := range []int{1, 16} {
-		load(p.t, p.host(), requests, c, lasting/4) // caches are warm in production, too
+		load(p.t, p.host(), requests, c, max(lasting/4, time.Duration(n)*20*time.Microsecond)) // memory is warm in production, too
 		p.resetPeak()
 		work, before := d.work(p.t), spent(p.t, p, d)
 		if *profile != "" {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -42,9 +43,68 @@ func readBody(r *http.Request, limit int, opts ...httpx.DecodeOption) *body {
 }
 
 func (b *body) object(doc json.RawMessage) {
-	if doc[0] != '{' || json.Unmarshal(doc, &b.members) != nil {
+	var ok bool
+	if b.members, ok = membersOf(doc); !ok {
 		b.fail("", "must be object")
 	}
+}
+
+// membersOf takes an object apart, which is valid JSON, in one pass: bodies are lists of
+// references for the most part, and package json passes over them three times.
+func membersOf(doc json.RawMessage) (map[string]json.RawMessage, bool) {
+	if doc[0] != '{' {
+		return nil, false
+	}
+	out := map[string]json.RawMessage{}
+	for i := 1; i < len(doc); i++ {
+		if doc[i] != '"' {
+			continue // space, a comma, or the end
+		}
+		end := stringEnd(doc, i)
+		name := string(doc[i+1 : end])
+		if strings.Contains(name, `\`) || !utf8.ValidString(name) {
+			if json.Unmarshal(doc[i:end+1], &name) != nil {
+				return nil, false
+			}
+		}
+		start := end + 1 + bytes.IndexByte(doc[end+1:], ':') + 1
+		i = valueEnd(doc, start)
+		out[name] = bytes.TrimSpace(doc[start:i])
+	}
+	return out, true
+}
+
+// stringEnd is the place of the quotation mark that ends the string beginning at i.
+func stringEnd(doc []byte, i int) int {
+	for i++; i < len(doc) && doc[i] != '"'; i++ {
+		if doc[i] == '\\' {
+			i++
+		}
+	}
+	return i
+}
+
+// valueEnd is the place of what follows the value that begins at i: a comma, or the end of
+// what it is in.
+func valueEnd(doc []byte, i int) int {
+	for depth := 0; i < len(doc); i++ {
+		switch doc[i] {
+		case '"':
+			i = stringEnd(doc, i)
+		case '{', '[':
+			depth++
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+		}
+	}
+	return i
 }
 
 func (b *body) fail(name, must string) {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/callboard-dev/callboard/catalog/internal/store"
@@ -68,7 +69,7 @@ func (x *Index) apply(c store.Changes) {
 					now = append(now, e)
 				}
 			}
-			h.column = h.replace(touched, now, len(x.ids), x.uidLine.place)
+			h.column = h.replace(touched, now, len(x.ids), x.uidLine.place, x.uids)
 		}
 		x.results.clear()
 	}
@@ -126,21 +127,22 @@ func (l line) number() {
 
 // replace returns the line without some slots and with others, ordered by text.
 func (l line) replace(gone set, added []uint32, text []string) line {
-	compare := func(a, b uint32) int { return strings.Compare(text[a], text[b]) }
-	slices.SortFunc(added, compare)
+	slices.SortFunc(added, func(a, b uint32) int { return strings.Compare(text[a], text[b]) })
 	out := line{make([]uint32, 0, len(l.slots)+len(added)), make([]uint32, len(text))}
-	next := 0
-	for _, slot := range l.slots {
-		if gone.has(slot) {
-			continue
+	from := 0
+	keep := func(to int) {
+		for _, slot := range l.slots[from:to] {
+			if !gone.has(slot) {
+				out.slots = append(out.slots, slot)
+			}
 		}
-		for next < len(added) && compare(added[next], slot) < 0 {
-			out.slots = append(out.slots, added[next])
-			next++
-		}
+		from = to
+	}
+	for _, slot := range added {
+		keep(from + sort.Search(len(l.slots)-from, func(i int) bool { return text[l.slots[from+i]] >= text[slot] }))
 		out.slots = append(out.slots, slot)
 	}
-	out.slots = append(out.slots, added[next:]...)
+	keep(len(l.slots))
 	out.number()
 	return out
 }

@@ -27,6 +27,10 @@ type column struct {
 	first  []uint32 // the first row of a slot; only where valued
 	last   []uint32 // the last row; first itself if no entity has several
 
+	joined sync.Once
+	text   string   // all values in a row, for searches in it
+	begins []uint32 // where each begins
+
 	counted sync.Once
 	counts  []Count
 }
@@ -47,10 +51,7 @@ type entry struct {
 
 // weight is about how many bytes a column takes.
 func (c *column) weight() int {
-	n := 40*len(c.values) + 4*len(c.rows) + 4*len(c.nulls) + 16*len(c.original) + 16*(len(c.any)+len(c.valued))
-	if c.first != nil {
-		n += 8 * len(c.first)
-	}
+	n := 60*len(c.values) + 8*64*len(c.valued) + 4*len(c.rows) + 4*len(c.nulls) + 16*len(c.original) + 16*(len(c.any)+len(c.valued))
 	return n
 }
 
@@ -114,56 +115,6 @@ func (c *column) at(value, row int) entry {
 	return e
 }
 
-// replace returns the column in which the slots of changed have the entries of now, and
-// no others. Entries are in no order.
-func (c *column) replace(changed set, now []entry, slots int, rank []uint32) *column {
-	var before []entry
-	for v := range c.values {
-		for row := c.start[v]; row < c.start[v+1]; row++ {
-			if changed.has(c.rows[row]) {
-				before = append(before, c.at(v, int(row)))
-			}
-		}
-	}
-	for _, slot := range c.nulls {
-		if changed.has(slot) {
-			before = append(before, entry{slot: slot, null: true})
-		}
-	}
-	slices.SortFunc(now, compare(rank))
-	// Rows of entities that are gone have no rank any more: equal ones stand in order anyway.
-	if slices.Equal(before, now) {
-		return c
-	}
-	out := &column{id: c.id, any: newSet(slots), valued: newSet(slots), rows: make([]uint32, 0, len(c.rows)+len(now)), start: make([]uint32, 0, len(c.start)+8), values: make([]string, 0, len(c.values)+8)}
-	less := compare(rank)
-	next := 0
-	merge := func(e entry) {
-		for next < len(now) && less(now[next], e) < 0 {
-			out.push(now[next])
-			next++
-		}
-		out.push(e)
-	}
-	for v := range c.values {
-		for row := c.start[v]; row < c.start[v+1]; row++ {
-			if !changed.has(c.rows[row]) {
-				merge(c.at(v, int(row)))
-			}
-		}
-	}
-	for _, slot := range c.nulls {
-		if !changed.has(slot) {
-			merge(entry{slot: slot, null: true})
-		}
-	}
-	for _, e := range now[next:] {
-		out.push(e)
-	}
-	out.seal()
-	return out
-}
-
 // of is the slots that have a value.
 func (c *column) of(value string) []uint32 {
 	i, ok := slices.BinarySearch(c.values, value)
@@ -182,10 +133,33 @@ func (c *column) beginning(prefix string) []uint32 {
 
 // containing adds the slots that have a value in which text occurs.
 func (c *column) containing(text string, to set) {
-	for i, v := range c.values {
-		if strings.Contains(v, text) {
-			to.addAll(c.rows[c.start[i]:c.start[i+1]])
+	c.joined.Do(func() {
+		n := 0
+		for _, v := range c.values {
+			n += len(v) + 1
 		}
+		var b strings.Builder
+		b.Grow(n)
+		c.begins = make([]uint32, 0, len(c.values))
+		for _, v := range c.values {
+			c.begins = append(c.begins, uint32(b.Len()))
+			b.WriteString(v)
+			b.WriteByte(0) // which no text has
+		}
+		c.text = b.String()
+	})
+	for at := 0; at < len(c.text); {
+		i := strings.Index(c.text[at:], text)
+		if i < 0 {
+			return
+		}
+		// The last value that begins at or before the hit.
+		v := sort.Search(len(c.begins), func(n int) bool { return int(c.begins[n]) > at+i }) - 1
+		to.addAll(c.rows[c.start[v]:c.start[v+1]])
+		if v+1 == len(c.begins) {
+			return
+		}
+		at = int(c.begins[v+1])
 	}
 }
 

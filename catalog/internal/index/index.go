@@ -17,6 +17,7 @@ package index
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -64,6 +65,7 @@ type Index struct {
 	running  atomic.Bool
 	wantedMu sync.Mutex
 	wanted   map[string]bool // keys to load
+	done     chan struct{}   // closed when they are, as far as they can be
 
 	fresh   atomic.Int64 // when known was last the latest change, in Unix nanoseconds
 	mu      sync.RWMutex // guards what follows; columns and sets are immutable
@@ -80,8 +82,9 @@ type Index struct {
 	refLine line
 	live    set
 	columns map[string]*held
-	empty   *column      // of keys that no entity has
-	clock   atomic.Int64 // orders uses of columns
+	large   map[string]bool // keys whose column would take too much room
+	empty   *column         // of keys that no entity has
+	clock   atomic.Int64    // orders uses of columns
 
 	results results
 	cache   cache
@@ -103,7 +106,7 @@ func New(st *store.Store, o Options) *Index {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Index{Options: o, store: st, wake: make(chan struct{}, 1), wanted: map[string]bool{}, columns: map[string]*held{}, cache: cache{limit: o.Cache}, empty: newColumn(0, 0, nil)}
+	return &Index{Options: o, store: st, wake: make(chan struct{}, 1), wanted: map[string]bool{}, done: make(chan struct{}), columns: map[string]*held{}, cache: cache{limit: o.Cache}, empty: newColumn(0, 0, nil)}
 }
 
 // Run loads what reads ask for, until ctx ends. Reads work without it, and ask the
@@ -111,32 +114,40 @@ func New(st *store.Store, o Options) *Index {
 func (x *Index) Run(ctx context.Context) {
 	x.running.Store(true)
 	defer x.running.Store(false)
+	failing := false // one line for an outage
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-x.wake:
 		}
-		keys := x.take()
-		if err := x.Load(ctx, keys...); err != nil && ctx.Err() == nil {
-			x.Log.WarnContext(ctx, "the read index cannot be loaded; reads go to the database meanwhile", "error", err)
+		keys, done := x.take()
+		err := x.Load(ctx, keys...)
+		close(done)
+		if err != nil && ctx.Err() == nil {
+			if !failing {
+				x.Log.WarnContext(ctx, "the read index cannot be loaded; reads go to the database meanwhile", "error", err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
 			}
 		}
+		failing = err != nil
 	}
 }
 
 // maxWanted bounds what is remembered of requests for keys that may not exist.
 const maxWanted = 64
 
-// want has Run load the columns of keys.
-func (x *Index) want(keys ...string) {
+// want has Run load the columns of keys, and returns what is closed when that is done;
+// nil if nobody runs.
+func (x *Index) want(keys ...string) <-chan struct{} {
 	if !x.running.Load() {
-		return
+		return nil
 	}
 	x.wantedMu.Lock()
+	done := x.done
 	for _, key := range keys {
 		if len(x.wanted) < maxWanted {
 			x.wanted[key] = true
@@ -147,17 +158,19 @@ func (x *Index) want(keys ...string) {
 	case x.wake <- struct{}{}:
 	default:
 	}
+	return done
 }
 
-func (x *Index) take() (keys []string) {
+func (x *Index) take() (keys []string, done chan struct{}) {
 	x.wantedMu.Lock()
 	defer x.wantedMu.Unlock()
+	done, x.done = x.done, make(chan struct{})
 	for key := range x.wanted {
 		keys = append(keys, key)
 	}
 	clear(x.wanted)
 	slices.Sort(keys)
-	return keys
+	return keys, done
 }
 
 // Load brings the index up to date with the columns of keys, as far as there are such
@@ -179,7 +192,7 @@ func (x *Index) Load(ctx context.Context, keys ...string) error {
 	}
 	for _, key := range keys {
 		id, ok := ids[key]
-		if _, has := x.columns[key]; !ok || has {
+		if _, has := x.columns[key]; !ok || has || x.large[key] {
 			continue
 		}
 		if err := x.loadColumn(ctx, key, id); err != nil {
@@ -201,17 +214,29 @@ func (x *Index) loadEntities(ctx context.Context) error {
 	if err := x.store.EachServed(ctx, func(s store.Served) { list = append(list, s) }); err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b store.Served) int { return strings.Compare(a.UID, b.UID) })
-	n := len(list)
 	x.mu.Lock()
 	before := x.columns
-	x.loaded, x.known = true, seq
+	x.begin(list, seq)
 	x.fresh.Store(at.UnixNano())
+	x.mu.Unlock()
+	for key, h := range before {
+		if err := x.loadColumn(ctx, key, h.id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin makes list what is served, without columns.
+func (x *Index) begin(list []store.Served, seq int64) {
+	slices.SortFunc(list, func(a, b store.Served) int { return strings.Compare(a.UID, b.UID) })
+	n := len(list)
+	x.loaded, x.known = true, seq
 	x.ids, x.seqs, x.uids, x.refs = make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
 	x.byID, x.byRef = make(map[int64]uint32, n), make(map[string]uint32, n)
 	x.uidLine, x.refLine = newLine(n), newLine(n)
 	x.live, x.free = newSet(n), nil
-	x.columns = map[string]*held{}
+	x.columns, x.large = map[string]*held{}, map[string]bool{}
 	for i, s := range list {
 		slot := uint32(i)
 		x.ids[i], x.seqs[i], x.uids[i], x.refs[i] = s.ID, s.Seq, s.UID, s.Ref
@@ -222,13 +247,6 @@ func (x *Index) loadEntities(ctx context.Context) error {
 	x.refLine.number()
 	x.results.clear()
 	x.cache.clear(n)
-	x.mu.Unlock()
-	for key, h := range before {
-		if err := x.loadColumn(ctx, key, h.id); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // loadColumn reads the rows of a key, and then what has changed since the index was last
@@ -239,6 +257,9 @@ func (x *Index) loadColumn(ctx context.Context, key string, id int32) error {
 		return err
 	}
 	if 80*count > x.Columns/2 {
+		x.mu.Lock()
+		x.large[key] = true
+		x.mu.Unlock()
 		return nil // the database answers for it
 	}
 	entries := make([]entry, 0, count)
@@ -333,7 +354,7 @@ func (x *Index) check(ctx context.Context) error {
 	at := time.Now()
 	seq, err := x.store.Seq(ctx)
 	if err != nil {
-		return ErrUnready // the database says what is wrong with it
+		return fmt.Errorf("%w: %w", ErrUnready, err) // the database says what is wrong with it
 	}
 	x.mu.RLock()
 	ready := x.loaded && seq == x.known

@@ -345,7 +345,7 @@ func TestFollowsEveryChange(t *testing.T) {
 				if err := x.Load(t.Context(), keys...); err != nil {
 					t.Fatal(err)
 				}
-				steps := 120
+				steps := 80
 				if testing.Short() {
 					steps = 60
 				}
@@ -480,6 +480,15 @@ func TestSEC11_MemoryIsBounded(t *testing.T) {
 	if ready == 0 || ready == len(keys) {
 		t.Errorf("%d of %d columns are loaded into a room for some of them", ready, len(keys))
 	}
+	before := x.Held()
+	for i := range 500 {
+		if err := x.Load(t.Context(), fmt.Sprint("no.such.key.", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if x.Held() != before {
+		t.Errorf("keys that do not exist are remembered: %d columns, were %d", x.Held(), before)
+	}
 	if n := x.CacheBytes(); n == 0 || n > 10_000 {
 		t.Errorf("%d bytes of entities are kept in a room for 10,000", n)
 	}
@@ -520,4 +529,35 @@ func TestReadsShareTheQuestion(t *testing.T) {
 	if n := asked.Load() - before; n > 800 {
 		t.Errorf("1,600 reads by 32 readers send %d statements, want half at most", n)
 	}
+}
+
+// A column that is too large is not asked for again and again, and nobody waits for it.
+func TestSEC11_LargeColumnsAreLeftToTheDatabase(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t, store.Migrations())
+	w := newWorld(t, d, 6)
+	for i := range 250 {
+		w.save(fmt.Sprintf("n%d", i))
+	}
+	x := index.New(w.st, index.Options{Columns: 34_000})
+	if err := x.Load(t.Context(), "metadata.name"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { x.Run(ctx) })
+	page := store.PageQuery{Order: &store.Order{Key: "metadata.name"}, Limit: 5}
+	for range 10 {
+		if _, _, err := x.Page(ctx, page); !errors.Is(err, index.ErrUnready) {
+			t.Errorf("a page by a column that has no room: %v", err)
+		}
+	}
+	if x.Wanted() != 0 || x.Held() != 0 {
+		t.Errorf("%d keys are wanted and %d held", x.Wanted(), x.Held())
+	}
+	if _, err := x.ByRef(ctx, "component:default/n1", store.Selection{}); err != nil {
+		t.Errorf("an entity without that column: %v", err)
+	}
+	cancel()
+	wg.Wait()
 }

@@ -121,11 +121,6 @@ func writeKey(b *strings.Builder, p filter.Predicate) {
 	b.WriteByte(')')
 }
 
-// keys lists the keys that k speaks of, and those of more.
-func (k keyed) keys(more ...string) []string {
-	return k.Keys(more...)
-}
-
 // everything says whether k excludes nobody.
 func (k keyed) everything() bool {
 	return k.Where == nil && k.Auth == nil && k.Text == "" && k.order == ""

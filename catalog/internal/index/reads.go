@@ -2,25 +2,48 @@ package index
 
 import (
 	"context"
-	"errors"
-	"iter"
 	"maps"
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
+// patience is how long a read waits for what it needs to be loaded. Up to some ten
+// thousand entities that takes less time than the database does to answer.
+const patience = 300 * time.Millisecond
+
 // at runs read with everything that was committed before, and with the columns of keys.
 func (x *Index) at(ctx context.Context, keys []string, read func() error) error {
-	err := x.current(ctx)
-	if errors.Is(err, ErrUnready) {
-		x.want(keys...)
+	loading, err := x.try(ctx, keys, read)
+	if loading == nil {
+		return err
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-loading:
+	case <-timer.C:
+		return ErrUnready
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err = x.try(ctx, keys, read)
+	return err
+}
+
+// try is at without waiting. If it returns ErrUnready because something is missing,
+// loading is closed when that has been loaded, as far as it can be.
+func (x *Index) try(ctx context.Context, keys []string, read func() error) (loading <-chan struct{}, err error) {
+	err = x.current(ctx)
+	if err == ErrUnready { // and not that the database is away, which no waiting helps
+		return x.want(keys...), err
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var absent []string // keys that no entity had when x.known was known
 	known := int64(-1)
@@ -28,8 +51,7 @@ func (x *Index) at(ctx context.Context, keys []string, read func() error) error 
 		x.mu.RLock()
 		if !x.loaded {
 			x.mu.RUnlock()
-			x.want(keys...)
-			return ErrUnready
+			return x.want(keys...), ErrUnready
 		}
 		if x.known != known {
 			absent = nil // that may be different now
@@ -37,21 +59,24 @@ func (x *Index) at(ctx context.Context, keys []string, read func() error) error 
 		missing := x.missing(keys, absent)
 		if missing == nil {
 			defer x.mu.RUnlock()
-			return read()
+			return nil, read()
 		}
+		large := slices.ContainsFunc(missing, func(key string) bool { return x.large[key] })
 		known = x.known
 		x.mu.RUnlock()
+		if large {
+			return nil, ErrUnready
+		}
 		ids, err := x.store.KeyIDs(ctx, missing)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(ids) > 0 {
-			x.want(slices.Collect(maps.Keys(ids))...)
-			return ErrUnready
+			return x.want(slices.Collect(maps.Keys(ids))...), ErrUnready
 		}
 		absent = missing
 	}
-	return ErrUnready
+	return nil, ErrUnready
 }
 
 // missing is those of keys that have no column, except absent ones, and notes that the
@@ -209,143 +234,6 @@ func (x *Index) ByRefs(ctx context.Context, refs []string, sel store.Selection) 
 	return out, nil
 }
 
-// Page returns the rows of a page, and the length of the list that it is of.
-func (x *Index) Page(ctx context.Context, p store.PageQuery) (rows []store.PageRow, total int, err error) {
-	k := keyOf(p.Selection, p.Order)
-	keys := p.Selection.Keys()
-	if p.Order != nil {
-		keys = append(keys, p.Order.Key)
-	}
-	docs, err := x.find(ctx, keys, func() []wanted {
-		m := x.matches(k)
-		total = m.count
-		list := x.pick(m, p)
-		rows = make([]store.PageRow, len(list))
-		out := make([]wanted, len(list))
-		for i, at := range list {
-			out[i] = x.wantedOf(at.slot)
-			rows[i].UID = x.uids[at.slot]
-			if p.Order != nil {
-				rows[i].Value = x.column(p.Order.Key).value(at.place)
-			}
-		}
-		return out
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	for i := range rows {
-		rows[i].Entity = docs[i]
-	}
-	if p.Backward {
-		slices.Reverse(rows)
-	}
-	return rows, total, nil
-}
-
-// A standing is an entity, and where it stands in the order of a list.
-type standing struct {
-	slot  uint32
-	place uint32
-}
-
-// lineOf is the order that a list has.
-func (x *Index) lineOf(order *store.Order) line {
-	if order == nil {
-		return x.uidLine
-	}
-	col := x.column(order.Key)
-	col.place()
-	if order.Desc {
-		return line{col.rows, col.last}
-	}
-	return line{col.rows, col.first}
-}
-
-// pick chooses the entities of a page in the direction in which they are asked for.
-func (x *Index) pick(m match, p store.PageQuery) []standing {
-	if p.Limit <= 0 || m.count == 0 {
-		return nil
-	}
-	l := x.lineOf(p.Order)
-	down := p.Backward
-	if p.Order != nil {
-		down = p.Order.Desc != p.Backward
-	}
-	from, to := 0, len(l.slots)
-	if p.After != nil {
-		boundary, exact := x.boundary(p)
-		if down {
-			to = boundary
-		} else if from = boundary; exact {
-			from++
-		}
-	}
-	// Walking the line finds an entity every so many steps; sorting the matches looks at
-	// each of them.
-	if need := p.Limit + p.Offset; m.count < 64 || float64(need)*float64(len(l.slots)) > 4*float64(m.count)*float64(m.count) {
-		return pickSorted(m, l, from, to, down, p)
-	}
-	var out []standing
-	skip := p.Offset
-	visit := func(place int) bool {
-		slot := l.slots[place]
-		if !m.has(slot) || l.place[slot] != uint32(place) {
-			return true
-		}
-		if skip > 0 {
-			skip--
-			return true
-		}
-		out = append(out, standing{slot, uint32(place)})
-		return len(out) < p.Limit
-	}
-	if down {
-		for place := to - 1; place >= from && visit(place); place-- {
-		}
-	} else {
-		for place := from; place < to && visit(place); place++ {
-		}
-	}
-	return out
-}
-
-func pickSorted(m match, l line, from, to int, down bool, p store.PageQuery) []standing {
-	list := make([]standing, 0, min(m.count, 1024))
-	m.each(func(slot uint32) bool {
-		if place := l.place[slot]; int(place) >= from && int(place) < to {
-			list = append(list, standing{slot, place})
-		}
-		return true
-	})
-	slices.SortFunc(list, func(a, b standing) int {
-		if down {
-			a, b = b, a
-		}
-		return int(a.place) - int(b.place)
-	})
-	list = list[min(p.Offset, len(list)):]
-	return list[:min(p.Limit, len(list))]
-}
-
-// boundary is the first place at or behind the position of a page, and whether an entity
-// stands exactly there.
-func (x *Index) boundary(p store.PageQuery) (place int, exact bool) {
-	slots := x.uidLine.slots
-	first := 0
-	if p.Order != nil {
-		col := x.column(p.Order.Key)
-		v, ok := slices.BinarySearch(col.values, p.After.Value)
-		first = int(col.start[v])
-		if !ok {
-			return first, false
-		}
-		slots = col.rows[first:col.start[v+1]]
-	}
-	i, ok := sort.Find(len(slots), func(i int) int { return strings.Compare(p.After.UID, x.uids[slots[i]]) })
-	return first + i, ok
-}
-
 // Facets counts the values of keys among the entities of a selection.
 func (x *Index) Facets(ctx context.Context, keys []string, sel store.Selection) (out []store.Facet, err error) {
 	k := keyOf(sel, nil)
@@ -366,141 +254,4 @@ func (x *Index) Facets(ctx context.Context, keys []string, sel store.Selection) 
 		return nil
 	})
 	return out, err
-}
-
-// List yields all entities of a selection, ordered by uid or by a key, whose values all
-// of them have then. What has changed since the list began is left to recheck, which
-// returns the bytes of those of ids that the selection still has.
-func (x *Index) List(ctx context.Context, sel store.Selection, order *store.Order, recheck func(ids []int64) (map[int64][]byte, error)) (iter.Seq2[[]byte, error], error) {
-	k := keyOf(sel, order)
-	keys := sel.Keys()
-	if order != nil {
-		keys = append(keys, order.Key)
-	}
-	var list []wanted
-	err := x.at(ctx, keys, func() error {
-		m := x.matches(k)
-		standings := x.pick(m, store.PageQuery{Selection: sel, Order: order, Limit: m.count})
-		list = make([]wanted, len(standings))
-		for i, s := range standings {
-			list[i] = x.wantedOf(s.slot)
-		}
-		return nil
-	})
-	return x.stream(ctx, list, recheck), err
-}
-
-// ListPage yields limit entities of a selection from offset on; a negative limit is
-// none. They are ordered by the value of a key, those without one last, and then by uid
-// going up; without an order by reference. more says whether there are others behind
-// them. Several orders are left to the database.
-func (x *Index) ListPage(ctx context.Context, sel store.Selection, orders []store.Order, limit, offset int, recheck func(ids []int64) (map[int64][]byte, error)) (seq iter.Seq2[[]byte, error], more bool, err error) {
-	if len(orders) > 1 {
-		return nil, false, ErrUnready
-	}
-	keys := sel.Keys()
-	var valued keyed
-	if len(orders) == 1 {
-		keys = append(keys, orders[0].Key)
-		valued = keyOf(sel, &orders[0])
-	}
-	var list []wanted
-	err = x.at(ctx, keys, func() error {
-		m := x.matches(keyOf(sel, nil))
-		count := max(m.count-offset, 0)
-		if limit >= 0 {
-			more, count = count > limit, min(count, limit)
-		}
-		list = make([]wanted, 0, count)
-		skip := offset
-		add := func(slot uint32) bool {
-			if skip > 0 {
-				skip--
-			} else if len(list) < count {
-				list = append(list, x.wantedOf(slot))
-			}
-			return len(list) < count
-		}
-		if count == 0 {
-			return nil
-		}
-		if len(orders) == 0 {
-			walk(x.refLine.slots, m.set, add)
-			return nil
-		}
-		col, with := x.column(orders[0].Key), x.matches(valued)
-		if x.walkValues(col, with.set, orders[0].Desc, add) {
-			rest := newSet(len(x.ids))
-			copy(rest, m.set)
-			rest.without(with.set)
-			walk(x.uidLine.slots, rest, add)
-		}
-		return nil
-	})
-	return x.stream(ctx, list, recheck), more, err
-}
-
-// walk calls fn for those of slots that are in s, until it returns false.
-func walk(slots []uint32, s set, fn func(slot uint32) bool) {
-	for _, slot := range slots {
-		if s.has(slot) && !fn(slot) {
-			return
-		}
-	}
-}
-
-// walkValues is walk in the order of the values of a column, and of uids within a value.
-// It says whether fn wants more.
-func (x *Index) walkValues(col *column, s set, desc bool, fn func(slot uint32) bool) bool {
-	col.place()
-	place := col.first
-	if desc {
-		place = col.last
-	}
-	for i := range col.values {
-		v := i
-		if desc {
-			v = len(col.values) - 1 - i
-		}
-		for row := col.start[v]; row < col.start[v+1]; row++ {
-			if slot := col.rows[row]; s.has(slot) && place[slot] == row && !fn(slot) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// listBatch is how many entities of a list are in memory beside the cache.
-const listBatch = 100
-
-// stream yields entities that were found.
-func (x *Index) stream(ctx context.Context, list []wanted, recheck func(ids []int64) (map[int64][]byte, error)) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for batch := range slices.Chunk(list, listBatch) {
-			docs, changed, err := x.documents(ctx, batch, true)
-			var again map[int64][]byte
-			if err == nil && changed {
-				var ids []int64
-				for i, w := range batch {
-					if docs[i] == nil {
-						ids = append(ids, w.id)
-					}
-				}
-				again, err = recheck(ids)
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i, d := range docs {
-				if d == nil {
-					d = again[batch[i].id]
-				}
-				if d != nil && !yield(d, nil) {
-					return
-				}
-			}
-		}
-	}
 }

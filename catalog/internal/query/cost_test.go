@@ -109,6 +109,71 @@ func TestStatements(t *testing.T) {
 	}
 }
 
+// TestStatementsFromMemory holds that a read from memory sends one statement, the question
+// for changes, once the bytes of what it finds are there.
+func TestStatementsFromMemory(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	count := db.WithObserver(func(context.Context, string, string) func(error) { n.Add(1); return nil })
+	for name, d := range map[string]db.DB{"SQLite": dbtest.SQLite(t, store.Migrations(), count), "PostgreSQL": dbtest.Postgres(t, store.Migrations(), count)} {
+		all := fill(t, d, random(rand.New(rand.NewPCG(7, 8)), 400), nil, nil)
+		q := query.New(store.New(d), index.Options{})
+		load(t, d, q)
+		var refs []string
+		for _, s := range all {
+			refs = append(refs, s.ref)
+		}
+		ref, _ := entity.ParseRef(refs[0])
+		kind := filter.KeyIn("kind", "component", "api")
+		auth := query.Auth{Where: &kind}
+		order := []query.Order{{Field: "metadata.name"}}
+		for _, tt := range []struct {
+			name string
+			most int64
+			read func(ctx context.Context) error
+		}{
+			{"an entity", 1, func(ctx context.Context) error { return second(q.ByRef(ctx, ref, query.Auth{})) }},
+			{"400 entities of a restricted reader", 1, func(ctx context.Context) error { return second(q.ByRefs(ctx, refs, nil, auth)) }},
+			{"an ordered page with its count", 1, func(ctx context.Context) error {
+				return second(q.Page(ctx, query.PageRequest{Where: &kind, Order: order, Limit: pointer(20), Auth: auth}))
+			}},
+			{"full text", 1, func(ctx context.Context) error {
+				return second(q.Page(ctx, query.PageRequest{FullText: &query.FullText{Term: "a"}, Order: []query.Order{{Field: "metadata.title"}}}))
+			}},
+			{"five facets under a filter", 1, func(ctx context.Context) error {
+				return second(q.Facets(ctx, []string{"kind", "spec.type", "metadata.tags", "spec.lifecycle", "spec.owner"}, &kind, query.Auth{}))
+			}},
+			{"everything", 1, func(ctx context.Context) error {
+				for _, err := range q.List(ctx, query.ListRequest{Where: &kind}) {
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
+			{"a key that no entity has, which is looked up", 2, func(ctx context.Context) error {
+				none := filter.KeyExists("spec.none")
+				return second(q.Page(ctx, query.PageRequest{Where: &none}))
+			}},
+			{"an ancestry", 2, func(ctx context.Context) error {
+				_, _, err := q.Ancestry(ctx, ref, query.Auth{})
+				return err
+			}},
+		} {
+			if err := tt.read(t.Context()); err != nil {
+				t.Fatalf("%s, %s: %v", name, tt.name, err)
+			}
+			before := n.Load()
+			if err := tt.read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := n.Load() - before; got > tt.most {
+				t.Errorf("%s, %s: %d statements, want at most %d", name, tt.name, got, tt.most)
+			}
+		}
+	}
+}
+
 // Benchmarks over 10,000 entities, on both databases.
 func BenchmarkReads(b *testing.B) {
 	for name, open := range map[string]func() db.DB{

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -120,6 +121,47 @@ func TestPlans(t *testing.T) {
 				t.Errorf("%s: not read by %s:\n%s\n%s", tt.name, tt.by, s.sql.Postgres, plan)
 			}
 		}
+	}
+}
+
+// TestPlansOfWhatFollowsChanges holds that taking over a few changes, and finding who
+// emits an entity, look rows up instead of reading tables.
+func TestPlansOfWhatFollowsChanges(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	d := &recorder{DB: dbtest.Postgres(t, store.Migrations())}
+	list := random(rand.New(rand.NewPCG(9, 9)), n)
+	emit := map[string][]string{}
+	root := list[0].Ref().String()
+	for _, e := range list[1:] {
+		emit[e.Ref().String()] = []string{root}
+	}
+	all := fill(t, d, list, nil, emit)
+	if _, err := d.Exec(t.Context(), db.Same("ANALYZE")); err != nil {
+		t.Fatal(err)
+	}
+	st := store.New(d)
+	keys, err := st.KeyIDs(t.Context(), []string{"kind", "metadata.name", "spec.type", "metadata.tags"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := regexp.MustCompile(`Seq Scan on (final_entities|search|refresh_edges|refresh_state)\b`)
+	for what, read := range map[string]func() error{
+		"changes": func() error {
+			return second(st.ChangesSince(t.Context(), n-20, slices.Collect(maps.Values(keys))))
+		},
+		"emitters":   func() error { return second(st.Lineages(t.Context(), []string{all[5].ref, all[77].ref})) },
+		"the number": func() error { return second(st.Seq(t.Context())) },
+	} {
+		for _, s := range d.during(t, read) {
+			if plan := d.explain(t, s); tables.MatchString(plan) {
+				t.Errorf("%s: a table is read:\n%s\n%s", what, s.sql.Postgres, plan)
+			}
+		}
+	}
+	changes, err := st.ChangesSince(t.Context(), n-20, nil)
+	if err != nil || len(changes.Changed) != 20 || changes.Seq != n || len(changes.Rows) != 0 {
+		t.Errorf("%d changes up to %d, %v; want 20 up to %d", len(changes.Changed), changes.Seq, err, n)
 	}
 }
 
