@@ -37,7 +37,7 @@ var leaves = []string{"backend/principal", "backend/apierr", "backend/config", "
 var Boundaries = []Boundary{
 	{
 		What:   []string{"github.com/aws/...", "github.com/aws/*/..."},
-		Within: []string{"techdocs/s3techdocs/...", "kubernetes/awskubernetes/...", "backend/scm/awss3/...", "backend/scm/codecommit/...", "backend/scm/internal/awsauth/..."},
+		Within: []string{"techdocs/s3techdocs/...", "kubernetes/awskubernetes/...", "backend/scm/awss3/...", "backend/scm/codecommit/...", "backend/scm/internal/awsauth/...", "backend/awsdb/..."},
 		Why:    "who stores nothing on S3 does not link the AWS SDK",
 	},
 	{
