@@ -82,12 +82,12 @@ var Boundaries = []Boundary{
 	},
 	{
 		What:   []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/...", "github.com/prometheus/..."},
-		Within: []string{"backend/oteltelemetry/..."},
+		Within: []string{"backend/oteltelemetry/...", "backend/cloudsqldb/..."}, // Google's libraries instrument their clients
 		Why:    "the core records with the API alone; SDK and exporters are eight megabytes (docs/adr/0007)",
 	},
 	{
 		What:   []string{"cloud.google.com/...", "google.golang.org/api/..."},
-		Within: []string{"techdocs/gcstechdocs/...", "kubernetes/gcpkubernetes/..."},
+		Within: []string{"techdocs/gcstechdocs/...", "kubernetes/gcpkubernetes/...", "backend/cloudsqldb/..."},
 		Why:    "who is not on Google Cloud does not link its SDK",
 	},
 	{
