@@ -175,7 +175,7 @@ func (c *core) reset() error {
 	p := parts{gates: map[PluginID]*gate{}, muxes: map[PluginID]*httpx.Mux{}, backgrounds: map[PluginID]*Background{}, schedulers: map[PluginID]*scheduler.Scheduler{}, mu: new(sync.Mutex)}
 	var err error
 	p.telemetry = c.newTelemetry()
-	if p.db, err = db.New(c.sections.Database, db.WithLogger(c.log), db.WithObserver(p.telemetry.Statement)); err != nil {
+	if p.db, err = db.New(c.sections.Database, append(c.connectionTypes(), db.WithLogger(c.log), db.WithObserver(p.telemetry.Statement))...); err != nil {
 		errs = append(errs, err)
 		p.db, _ = db.New(db.Config{})
 	}

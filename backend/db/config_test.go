@@ -76,7 +76,7 @@ func TestMistakesNameTheirKey(t *testing.T) {
 		{yaml: `{client: pg, connection: {host: x, ssl: {ca: no}}}`, want: `backend.database.connection.ssl.ca: holds no PEM certificate`},
 		{yaml: `{client: pg, connection: {host: x, ssl: {key: canary}}}`, want: `backend.database.connection.ssl: cert and key belong together`},
 		{yaml: `{client: pg, connection: {host: /run, ssl: true}}`, want: `backend.database.connection.ssl: TLS does not go through a socket`},
-		{yaml: `{client: pg, connection: {host: x, type: rds, password: canary}}`, want: `backend.database.connection.type: is "rds", but no connection type of that name is part of this backend: add the module that brings it`},
+		{yaml: `{client: pg, connection: {host: x, type: rds, password: canary}}`, want: `backend.database.connection.type: is "rds", but no connection type of that name is part of this backend`},
 		{yaml: `{client: pg, connection: {host: x}, plugin: {search: {connection: {type: azure}}}}`, want: `backend.database.plugin.search.connection.type: is "azure"`},
 		{yaml: `{client: pg, connection: {host: x}, pluginDivisionMode: table}`, want: `backend.database.pluginDivisionMode: is "table", use database or schema`},
 		{yaml: `{client: sqlite3, connection: ':memory:', pluginDivisionMode: schema}`, want: `backend.database.pluginDivisionMode: schema needs PostgreSQL`},

@@ -85,12 +85,15 @@ func connectionText(text config.Secret) Connection {
 
 func (c Connection) isZero() bool { return reflect.ValueOf(c).IsZero() }
 
+// ConnConfig is what the driver connects with, so that a TokenSource need not know the driver.
+type ConnConfig = pgx.ConnConfig
+
 // A TokenSource completes connections whose password is not in the configuration.
 type TokenSource interface {
 	// BeforeConnect is called before each new connection, from any goroutine, and
 	// sets what the server wants in c: a fresh token as Password, and where needed
 	// TLSConfig, or Host, or DialFunc. Its error becomes that of the connection.
-	BeforeConnect(ctx context.Context, c *pgx.ConnConfig) error
+	BeforeConnect(ctx context.Context, c *ConnConfig) error
 }
 
 // endpoint is where and how to connect, merged from a base connection and overrides.

@@ -143,13 +143,13 @@ func (r *reconnects) dial(server string, next pgconn.DialFunc) pgconn.DialFunc {
 
 var errAway = errors.New("the server is away")
 
-// failed notes that a server is away.
-func (r *reconnects) failed(server string, err error, now time.Time) {
+// failed notes that a server is away, since when the attempt that shows it was made.
+func (r *reconnects) failed(server string, err error, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o := r.servers[server]
 	if o == nil {
-		o = &outage{since: now, next: now.Add(reconnectPause + rand.N(reconnectPause))}
+		o = &outage{since: since, next: time.Now().Add(reconnectPause + rand.N(reconnectPause))}
 		if r.servers == nil {
 			r.servers = map[string]*outage{}
 		}
@@ -233,6 +233,7 @@ func (p *Plugin) isOpen() bool {
 // ask finds out whether the server answers. A pool that is busy is no outage: then a
 // connection of its own decides.
 func (p *Plugin) ask(ctx context.Context, server string) {
+	began := time.Now() // a server that is silent has been so since then
 	brief, cancel := context.WithTimeout(ctx, watchTimeout)
 	_, err := p.DB().Exec(brief, Same("SELECT 1"))
 	cancel()
@@ -253,7 +254,7 @@ func (p *Plugin) ask(ctx context.Context, server string) {
 	if err == nil {
 		conn.Close(brief)
 	} else if ctx.Err() == nil {
-		p.m.reconnects.failed(server, err, time.Now())
+		p.m.reconnects.failed(server, err, began)
 	}
 }
 

@@ -95,7 +95,7 @@ func (p *Plugin) connConfig(e *endpoint, locks bool) (*pgx.ConnConfig, TokenSour
 	if e.typ != "" && e.typ != "default" {
 		open, ok := p.m.opts.types[e.typ]
 		if !ok {
-			return nil, nil, config.At(e.typeKey, fmt.Errorf("is %q, but no connection type of that name is part of this backend: add the module that brings it (one that calls db.WithConnectionType), or use a password and leave type out", e.typ))
+			return nil, nil, config.AtWithFix(e.typeKey, fmt.Errorf("is %q, but no connection type of that name is part of this backend", e.typ), bringing(e.typ))
 		}
 		var err error
 		if tokens, err = open(e.whole); err != nil {
@@ -209,10 +209,26 @@ func (p *Plugin) signIn(ctx context.Context, cc *pgx.ConnConfig, e *endpoint, to
 	if password := e.secret(); password != "" {
 		cc.Password = password
 	}
-	if tokens != nil {
-		return tokens.BeforeConnect(ctx, cc)
+	if tokens == nil {
+		return nil
+	}
+	if err := tokens.BeforeConnect(ctx, cc); err != nil {
+		return &UnavailableError{fmt.Errorf("sign in to PostgreSQL: %w", err)}
 	}
 	return nil
+}
+
+// bringing says what to do for a connection type that is not there.
+func bringing(typ string) string {
+	switch typ {
+	case "rds":
+		return "backend.Add(awsdb.Module())"
+	case "azure":
+		return "backend.Add(azuredb.Module())"
+	case "cloudsql":
+		return "backend.Add(cloudsqldb.Module())"
+	}
+	return "add a service with backend.DatabaseConnectionOption, or use a password and leave type out"
 }
 
 // setUp makes a new connection the plugin's: its schema, its role, its types.

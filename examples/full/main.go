@@ -5,6 +5,8 @@ package main
 import (
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/awsdb"
+	"github.com/callboard-dev/callboard/backend/azuredb"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
 	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
@@ -28,5 +30,6 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
+	backend.Add(awsdb.Module(), azuredb.Module())
 	return backend
 }

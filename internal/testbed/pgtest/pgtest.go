@@ -80,13 +80,18 @@ func Versions() []string {
 	if len(out) > 0 {
 		return out
 	}
-	preferred := []string{"16", "18", "17", "15"}
-	for _, v := range preferred {
+	return []string{preferred()}
+}
+
+// preferred is the version to test by default: 16, or the newest that is installed.
+func preferred() string {
+	all := []string{"16", "18", "17", "15"}
+	for _, v := range all {
 		if _, err := testbed.Find("postgres-" + v); err == nil {
-			return []string{v}
+			return v
 		}
 	}
-	return preferred[:1]
+	return all[0]
 }
 
 // Open returns the server of a version, starting it if this is its first use. The
@@ -111,16 +116,22 @@ func Open(t testing.TB, version string) *Server {
 		}
 		s.admin, s.err = start(version)
 	})
+	s.check(t)
+	return s
+}
+
+// check ends the test if the server could not be started.
+func (s *Server) check(t testing.TB) {
+	t.Helper()
 	if errors.Is(s.err, testbed.ErrMissing) {
 		if foreign() && os.Getenv(testbed.RequireEnv) != "1" {
 			t.Skipf("no PostgreSQL server: set %s to the URL of one whose user may create databases", serverEnv)
 		}
-		t.Fatalf("this test needs PostgreSQL %s, which is not installed. Type:\n\n\t%s postgres\n\nor set %s to the URL of a server whose user may create databases", version, testbed.InstallCommand, serverEnv)
+		t.Fatalf("this test needs PostgreSQL %s, which is not installed. Type:\n\n\t%s postgres\n\nor set %s to the URL of a server whose user may create databases", s.Version, testbed.InstallCommand, serverEnv)
 	}
 	if s.err != nil {
-		t.Fatalf("start PostgreSQL %s: %v", version, s.err)
+		t.Fatalf("start PostgreSQL %s: %v", s.Version, s.err)
 	}
-	return s
 }
 
 // OpenWith starts a server of its own for this call, with settings of PostgreSQL as

@@ -128,7 +128,7 @@ func answers(url, data string) error {
 		conn, err := pgx.Connect(ctx, url)
 		if err == nil {
 			var folder string
-			err = conn.QueryRow(ctx, "SHOW data_directory").Scan(&folder)
+			folder, err = dataDirectory(ctx, conn)
 			conn.Close(ctx)
 			if err == nil && folder == data {
 				return nil
@@ -143,6 +143,23 @@ func answers(url, data string) error {
 		case <-time.After(startPoll):
 		}
 	}
+}
+
+func dataDirectory(ctx context.Context, conn *pgx.Conn) (folder string, err error) {
+	err = conn.QueryRow(ctx, "SHOW data_directory").Scan(&folder)
+	return folder, err
+}
+
+// dataOf asks a server where its data is.
+func dataOf(url string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	return dataDirectory(ctx, conn)
 }
 
 // newData makes a data folder: a copy of one that initdb made earlier, where the
