@@ -96,7 +96,7 @@ func parseValidate(c backend.Console) (f validateFlags, err error) {
 		return f, errors.New("--at and --as-files exclude each other")
 	}
 	if len(f.paths) == 0 {
-		return f, errors.New("name the files or directories to check, such as .")
+		return f, errors.New("name the files or directories to check")
 	}
 	return f, lint.CheckGlobs(append(slices.Clone(f.names), f.exclude...))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/fx"
 
@@ -275,4 +277,55 @@ func TestValidate_Documentation(t *testing.T) {
 			t.Errorf("flag %s is not documented", flag[1])
 		}
 	}
+}
+
+// TestValidate_SARIF: what is printed is valid by the schema of the standard, and a reader
+// of the standard loses nothing of it.
+func TestValidate_SARIF(t *testing.T) {
+	t.Parallel()
+	printed, err := os.ReadFile("testdata/validate/want.sarif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := sarif.FromBytes(printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range report.Runs { // what the reader writes as empty, which is not valid
+		run.Language, run.Tool.Driver.Language, run.NewlineSequences = "en-US", "en-US", []string{"\n"}
+	}
+	if err := report.Validate(); err != nil {
+		t.Error(err)
+	}
+	var got, want any
+	if err := errors.Join(json.Unmarshal(again, &got), json.Unmarshal(printed, &want)); err != nil {
+		t.Fatal(err)
+	}
+	if !keeps(got, want) {
+		t.Errorf("read and written again it is\n%s", again)
+	}
+}
+
+// keeps says whether got has all that want has.
+func keeps(got, want any) bool {
+	switch want := want.(type) {
+	case map[string]any:
+		m, ok := got.(map[string]any)
+		for key, v := range want {
+			ok = ok && keeps(m[key], v)
+		}
+		return ok
+	case []any:
+		list, ok := got.([]any)
+		ok = ok && len(list) == len(want)
+		for i, v := range want {
+			ok = ok && keeps(list[i], v)
+		}
+		return ok
+	}
+	return got == want
 }
