@@ -21,6 +21,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/lint"
+	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -100,7 +101,7 @@ func TestValidate_SampleOrganisation(t *testing.T) {
 		{"--complete", "--config", "app-config.yaml", "org/all.yaml"},
 		{"--exclude", "**/skeleton/**", "--strict", "."},
 	} {
-		code, stdout, stderr := validate(t, dir, args)
+		code, stdout, stderr := validate(t, dir, args, scaffoldercatalog.Module())
 		if code != 0 || !strings.HasSuffix(stdout, ": no problems\n") || stderr != "" {
 			t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
 		}

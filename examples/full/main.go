@@ -15,6 +15,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
 func main() { portal().Main() }
@@ -22,7 +23,7 @@ func main() { portal().Main() }
 func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
 	backend.Add(auth.Plugin())
-	backend.Add(catalog.Plugin())
+	backend.Add(catalog.Plugin(), scaffoldercatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
