@@ -19,6 +19,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/lint"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
@@ -201,6 +202,23 @@ func TestValidate_KnowsTheProgramsProcessors(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}
 	if code, stdout, _ := validate(t, dir, []string{"."}); code != 1 || !strings.Contains(stdout, "2 errors") {
+		t.Errorf("without the module: exit code %d\n%s", code, stdout)
+	}
+}
+
+// TestValidate_ModulesReadTheFiles: what a processor reads of the repository is what is on
+// the disk, and nothing goes over the network.
+func TestValidate_ModulesReadTheFiles(t *testing.T) {
+	t.Parallel()
+	dir := writeFiles(t, map[string]string{
+		".github/CODEOWNERS": "* @acme/payments\n",
+		"catalog-info.yaml":  strings.Replace(component("a", ""), ", owner: team", "", 1),
+	})
+	at := []string{"--root", ".", "--at", "https://github.com/acme/shop/blob/main", "."}
+	if code, stdout, stderr := validate(t, dir, at, codeownerscatalog.Module()); code != 0 || !strings.Contains(stdout, "no problems") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if code, stdout, _ := validate(t, dir, at); code != 1 || !strings.Contains(stdout, "/spec/owner") {
 		t.Errorf("without the module: exit code %d\n%s", code, stdout)
 	}
 }
