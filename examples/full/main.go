@@ -16,6 +16,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
+	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
@@ -24,7 +25,7 @@ func main() { portal().Main() }
 func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
 	backend.Add(auth.Plugin())
-	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module())
+	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
