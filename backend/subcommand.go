@@ -29,7 +29,15 @@ const ExitUsage = 2
 
 // A Toolbox gives a subcommand what it needs of the program's features.
 type Toolbox[T any] struct {
-	build func(ctx context.Context, files []string, out *T) ([]error, error)
+	build func(ctx context.Context, files []string, opts []fx.Option, out *T) ([]error, error)
+	opts  []fx.Option
+}
+
+// With adds options to the scope of the feature, such as an fx.Decorate of a service that
+// its modules are to see in another form.
+func (b Toolbox[T]) With(opts ...fx.Option) Toolbox[T] {
+	b.opts = append(slices.Clone(b.opts), opts...)
+	return b
 }
 
 // Open builds the plugin of the subcommand, with its modules and with the process's
@@ -42,7 +50,7 @@ type Toolbox[T any] struct {
 // out, and the warnings say so. Mistakes in the plugin's section, and files that
 // cannot be read, are the error.
 func (b Toolbox[T]) Open(ctx context.Context, files ...string) (out T, warnings []error, err error) {
-	warnings, err = b.build(ctx, files, &out)
+	warnings, err = b.build(ctx, files, b.opts, &out)
 	return out, warnings, err
 }
 
@@ -53,8 +61,8 @@ func (b Toolbox[T]) Open(ctx context.Context, files ...string) (out T, warnings 
 func Subcommand[T any](name, summary string, run func(ctx context.Context, c Console, tools Toolbox[T]) int) fx.Option {
 	return subcommandOption{Option: fx.Options(), name: name, summary: summary,
 		run: func(ctx context.Context, b *Backend, f *feature, c Console) int {
-			return run(ctx, c, Toolbox[T]{func(ctx context.Context, files []string, out *T) ([]error, error) {
-				return b.buildFor(ctx, f, files, fx.Invoke(func(t T) { *out = t }))
+			return run(ctx, c, Toolbox[T]{build: func(ctx context.Context, files []string, opts []fx.Option, out *T) ([]error, error) {
+				return b.buildFor(ctx, f, files, append(slices.Clone(opts), fx.Invoke(func(t T) { *out = t }))...)
 			}})
 		}}
 }
@@ -144,8 +152,8 @@ func (b *Backend) unknownSubcommand(word string) error {
 	return fmt.Errorf("unexpected argument %q", word)
 }
 
-// buildFor builds the graph of f's plugin alone, with invoke in the scope of f.
-func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, invoke fx.Option) (warnings []error, err error) {
+// buildFor builds the graph of f's plugin alone, with opts in the scope of f.
+func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, opts ...fx.Option) (warnings []error, err error) {
 	tool := &Backend{features: b.list(), settings: b.settings}
 	tool.settings.development, tool.settings.output = true, io.Discard
 	if len(files) > 0 {
@@ -189,7 +197,7 @@ func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, invo
 		alone = alone.without(p.Feature, p.Err)
 	}
 	for _, g := range alone.plugins {
-		g.add(f.name(), invoke)
+		g.add(f.name(), opts)
 	}
 	if scope, err := c.build(alone, newHooks()); err != nil {
 		return warnings, c.bootError(alone.find(scope), err)
@@ -207,15 +215,15 @@ func (c *composition) only(id PluginID) (*pluginGroup, error) {
 	return nil, fmt.Errorf("plugin %q is not part of this backend", id)
 }
 
-// add gives a feature of the group one more option. The feature is a copy, as others
-// may hold the original.
-func (g *pluginGroup) add(name string, o fx.Option) {
+// add gives a feature of the group more options. The feature is a copy, as others may
+// hold the original.
+func (g *pluginGroup) add(name string, opts []fx.Option) {
 	with := func(f *feature) *feature {
 		if f.name() != name {
 			return f
 		}
 		more := *f
-		more.opts = append(slices.Clone(f.opts), o)
+		more.opts = append(slices.Clone(f.opts), opts...)
 		return &more
 	}
 	g.plugin = with(g.plugin)

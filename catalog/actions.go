@@ -96,10 +96,7 @@ func (a *actions) as(ctx context.Context, c backend.Credentials) (*client.Client
 	if err != nil {
 		return nil, err
 	}
-	return client.New(
-		func(context.Context) (string, error) { return base, nil },
-		func(context.Context) (string, error) { return "", nil }, // hc has one
-		hc), nil
+	return client.At(base, hc), nil
 }
 
 type modelOutput struct {

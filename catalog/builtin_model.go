@@ -9,8 +9,21 @@ import (
 )
 
 // builtinKinds checks the kinds of the contract (catalog.md 2.4) and relates their
-// entities (2.5).
+// entities (2.5), except those that modules bring.
 type builtinKinds struct{ model *entity.Model }
+
+func newBuiltinKinds(formats entity.Formats) *builtinKinds {
+	return &builtinKinds{entity.NewModel(entity.ModelOptions{Formats: formats, Kinds: func(kind string) bool { return moduleOf(kind) == "" }})}
+}
+
+// moduleOf is the module that brings a kind of the contract, empty if the catalog has it
+// without one.
+func moduleOf(kind string) string {
+	if kind == "Template" {
+		return "scaffoldercatalog"
+	}
+	return ""
+}
 
 var (
 	_ KindValidator = (*builtinKinds)(nil)

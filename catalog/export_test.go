@@ -8,6 +8,6 @@ import (
 // Builtin returns the builtin processors, for the suite of their interface.
 func Builtin(integrations *scm.Integrations, reader scm.Reader) []Processor {
 	return []Processor{
-		&placeholders{}, &builtinKinds{entity.NewModel(entity.ModelOptions{})}, &fileReader{1 << 20}, &urlReader{reader, 1 << 20}, &annotate{integrations},
+		&placeholders{}, newBuiltinKinds(entity.Formats{}), &fileReader{1 << 20}, &urlReader{reader, 1 << 20}, &annotate{integrations},
 	}
 }

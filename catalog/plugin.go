@@ -120,7 +120,7 @@ func (c *catalog) onHeld(ctx context.Context, held store.HeldRemoval) {
 func (c *catalog) pipeline() (*ingest.Pipeline, error) {
 	x, limits := c.p.Extensions, c.p.Config.Limits
 	model := entity.NewModel(entity.ModelOptions{Formats: x.formats})
-	processors := []Processor{&placeholders{x.placeholders}, &builtinKinds{model}}
+	processors := []Processor{&placeholders{x.placeholders}, newBuiltinKinds(x.formats)}
 	if !c.p.Config.DisableDefaultProcessors {
 		processors = append(processors, &fileReader{limits.fileBytes()}, &urlReader{c.p.Reader, limits.fileBytes()}, &annotate{c.p.Integrations})
 	}
@@ -154,7 +154,7 @@ func (c *catalog) pipeline() (*ingest.Pipeline, error) {
 	}
 	near := &beside{c.p.Reader, c.p.Integrations}
 	return &ingest.Pipeline{
-		Model: model, Processors: ordered, Policies: x.policies, LocationTypes: types,
+		Model: model, ModuleOf: moduleOf, Processors: ordered, Policies: x.policies, LocationTypes: types,
 		Rules: c.rules, ResolveURL: c.p.Integrations.ResolveURL, ReadBeside: near.read,
 		Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.p.Log.Warn,
 	}, errors.Join(errs...)

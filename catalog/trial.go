@@ -23,7 +23,7 @@ type Trial struct {
 // the Again of an earlier trial, or nil. e needs no location annotations.
 func Try(ctx context.Context, e entity.Entity, again []byte, processors ...Processor) Trial {
 	model := entity.NewModel(entity.ModelOptions{})
-	all := []ingest.Processor{adapt(&builtinKinds{model}, ingest.DefaultPriority)}
+	all := []ingest.Processor{adapt(newBuiltinKinds(entity.Formats{}), ingest.DefaultPriority)}
 	for _, p := range processors {
 		all = append(all, adapt(p, ingest.DefaultPriority))
 	}

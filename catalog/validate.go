@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/fx"
+
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/scm"
 	"github.com/callboard-dev/callboard/catalog/entity"
@@ -96,7 +98,7 @@ func parseValidate(c backend.Console) (f validateFlags, err error) {
 		return f, errors.New("--at and --as-files exclude each other")
 	}
 	if len(f.paths) == 0 {
-		return f, errors.New("name the files or directories to check, such as .")
+		return f, errors.New("name the files or directories to check")
 	}
 	return f, lint.CheckGlobs(append(slices.Clone(f.names), f.exclude...))
 }
@@ -173,7 +175,8 @@ func validate(ctx context.Context, c backend.Console, f validateFlags, tools bac
 			f.config[i] = absolute(f.config[i])
 		}
 	}
-	own, warnings, err := tools.Open(ctx, f.config...)
+	reader := &lateReader{}
+	own, warnings, err := tools.With(fx.Decorate(reader.replace)).Open(ctx, f.config...)
 	for _, w := range warnings {
 		if len(f.config) > 0 {
 			fmt.Fprintf(c.Stderr, "warning: %v\n", w)
@@ -191,12 +194,24 @@ func validate(ctx context.Context, c backend.Console, f validateFlags, tools bac
 		root = absolute(f.root)
 	}
 	o := lint.Options{Integrations: own.p.Integrations, Root: root, Base: f.at, AsFiles: f.asFiles, Names: f.names, Exclude: f.exclude, Complete: f.complete,
-		Pipeline: func(reader scm.Reader) (*ingest.Pipeline, error) { return own.offline(reader, f) }}
+		Pipeline: func(files scm.Reader) (*ingest.Pipeline, error) {
+			reader.Reader = files
+			return own.offline(files, f)
+		}}
 	if f.online {
-		o.Online = own.p.Reader
+		o.Online = reader.Reader
 	}
 	report, err := lint.Run(ctx, o, paths)
 	return &rooted{report, root}, err
+}
+
+// A lateReader is what the modules of the program read with: first the reader that they
+// would have, and then the files that are checked.
+type lateReader struct{ scm.Reader }
+
+func (r *lateReader) replace(real scm.Reader) scm.Reader {
+	r.Reader = real
+	return r
 }
 
 // offline is the pipeline of the catalog with another reader. Without a configuration

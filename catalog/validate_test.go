@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io/fs"
 	"os"
@@ -12,13 +13,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/lint"
+	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -98,7 +102,7 @@ func TestValidate_SampleOrganisation(t *testing.T) {
 		{"--complete", "--config", "app-config.yaml", "org/all.yaml"},
 		{"--exclude", "**/skeleton/**", "--strict", "."},
 	} {
-		code, stdout, stderr := validate(t, dir, args)
+		code, stdout, stderr := validate(t, dir, args, scaffoldercatalog.Module())
 		if code != 0 || !strings.HasSuffix(stdout, ": no problems\n") || stderr != "" {
 			t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
 		}
@@ -202,6 +206,23 @@ func TestValidate_KnowsTheProgramsProcessors(t *testing.T) {
 	}
 }
 
+// TestValidate_ModulesReadTheFiles: what a processor reads of the repository is what is on
+// the disk, and nothing goes over the network.
+func TestValidate_ModulesReadTheFiles(t *testing.T) {
+	t.Parallel()
+	dir := writeFiles(t, map[string]string{
+		".github/CODEOWNERS": "* @acme/payments\n",
+		"catalog-info.yaml":  strings.Replace(component("a", ""), ", owner: team", "", 1),
+	})
+	at := []string{"--root", ".", "--at", "https://github.com/acme/shop/blob/main", "."}
+	if code, stdout, stderr := validate(t, dir, at, codeownerscatalog.Module()); code != 0 || !strings.Contains(stdout, "no problems") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if code, stdout, _ := validate(t, dir, at); code != 1 || !strings.Contains(stdout, "/spec/owner") {
+		t.Errorf("without the module: exit code %d\n%s", code, stdout)
+	}
+}
+
 // TestValidate_Schema: the schema for editors is printed, and takes the sample
 // organisation with all its placeholders.
 func TestValidate_Schema(t *testing.T) {
@@ -275,4 +296,55 @@ func TestValidate_Documentation(t *testing.T) {
 			t.Errorf("flag %s is not documented", flag[1])
 		}
 	}
+}
+
+// TestValidate_SARIF: what is printed is valid by the schema of the standard, and a reader
+// of the standard loses nothing of it.
+func TestValidate_SARIF(t *testing.T) {
+	t.Parallel()
+	printed, err := os.ReadFile("testdata/validate/want.sarif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := sarif.FromBytes(printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range report.Runs { // what the reader writes as empty, which is not valid
+		run.Language, run.Tool.Driver.Language, run.NewlineSequences = "en-US", "en-US", []string{"\n"}
+	}
+	if err := report.Validate(); err != nil {
+		t.Error(err)
+	}
+	var got, want any
+	if err := errors.Join(json.Unmarshal(again, &got), json.Unmarshal(printed, &want)); err != nil {
+		t.Fatal(err)
+	}
+	if !keeps(got, want) {
+		t.Errorf("read and written again it is\n%s", again)
+	}
+}
+
+// keeps says whether got has all that want has.
+func keeps(got, want any) bool {
+	switch want := want.(type) {
+	case map[string]any:
+		m, ok := got.(map[string]any)
+		for key, v := range want {
+			ok = ok && keeps(m[key], v)
+		}
+		return ok
+	case []any:
+		list, ok := got.([]any)
+		ok = ok && len(list) == len(want)
+		for i, v := range want {
+			ok = ok && keeps(list[i], v)
+		}
+		return ok
+	}
+	return got == want
 }

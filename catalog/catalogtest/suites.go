@@ -2,6 +2,7 @@ package catalogtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,7 +14,7 @@ import (
 
 // RunProvider runs the rules of catalog.EntityProvider against providers that open
 // makes, each time a new one of the same source, which has at least one entity and does
-// not change meanwhile.
+// not change meanwhile. Two of them may be at work at once, as on two replicas.
 func RunProvider(t *testing.T, open func(t *testing.T) catalog.EntityProvider) {
 	connect := func(t *testing.T) *Recorder {
 		t.Helper()
@@ -48,6 +49,21 @@ func RunProvider(t *testing.T, open func(t *testing.T) catalog.EntityProvider) {
 			}
 		}
 	})
+	t.Run("ListsWhatTheCatalogTakes", func(t *testing.T) {
+		r := connect(t)
+		run(t, r)
+		for ref, d := range r.Set() {
+			if err := takes(d.Entity); err != nil {
+				t.Errorf("%s: %v", ref, err)
+			}
+		}
+	})
+	t.Run("ListsTheSameOnEveryReplica", func(t *testing.T) {
+		a, b := connect(t), connect(t)
+		run(t, a)
+		run(t, b)
+		compare(t, a.Set(), b.Set())
+	})
 	t.Run("ListsTheSameAgain", func(t *testing.T) {
 		r := connect(t)
 		run(t, r)
@@ -64,6 +80,15 @@ func RunProvider(t *testing.T, open func(t *testing.T) catalog.EntityProvider) {
 		_ = r.Run(ctx) // an error is welcome
 		compare(t, first, r.Set())
 	})
+}
+
+// takes says what is wrong with an entity. Kinds that are not builtin may belong to a
+// processor, and are held against what all entities have in common.
+func takes(e entity.Entity) error {
+	model := entity.NewModel(entity.ModelOptions{})
+	_, kind := model.CheckKind(e)
+	_, relations := model.RelationsOf(e)
+	return errors.Join(model.CheckEnvelope(e), model.CheckRootFields(e), model.CheckFormats(e), kind, relations, entity.CheckKeys(e))
 }
 
 func run(t *testing.T, r *Recorder) {
@@ -143,6 +168,17 @@ func RunProcessor(t *testing.T, open func(t *testing.T) catalog.Processor, sampl
 				})
 			}
 			all.Wait()
+		}
+	})
+	t.Run("LosesNothingWhenItIsInterrupted", func(t *testing.T) {
+		p := open(t)
+		for _, e := range samples {
+			whole := catalog.Try(t.Context(), e, nil, p)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if got := catalog.Try(ctx, e, nil, p); len(got.Errors) == 0 && difference(whole, got) != "" {
+				t.Errorf("%s: %s differ, and there is no error", e.Ref(), difference(whole, got))
+			}
 		}
 	})
 	t.Run("LeavesForeignLocationsToOthers", func(t *testing.T) {

@@ -2,10 +2,10 @@
 // one, or an upstream backend. It is for plugins and for programs; it speaks the HTTP
 // API of contract catalog.md, 1.6, and knows nothing of how the catalog works.
 //
-//	c := client.New(
-//		func(context.Context) (string, error) { return discovery.BaseURL("catalog") },
-//		func(ctx context.Context) (string, error) { return auth.TokenFor(ctx, creds, "catalog") },
-//		nil)
+// A plugin calls it with its backend.Clients, a program elsewhere with New:
+//
+//	hc, base, err := clients.Client(ctx, credentials, "catalog")
+//	c := client.At(base, hc)
 //	e, err := c.ByRef(ctx, entity.Ref{Kind: "component", Name: "petstore"})
 //	if errors.Is(err, apierr.NotFound) { ... }
 //
@@ -41,6 +41,12 @@ func New(baseURL, token func(context.Context) (string, error), hc *http.Client) 
 		hc = http.DefaultClient
 	}
 	return &Client{base: baseURL, token: token, http: hc}
+}
+
+// At returns a Client of the catalog at baseURL, with an http.Client that authenticates
+// itself, as the one of backend.Clients does.
+func At(baseURL string, hc *http.Client) *Client {
+	return New(func(context.Context) (string, error) { return baseURL, nil }, func(context.Context) (string, error) { return "", nil }, hc)
 }
 
 // maxAnswer bounds answers that are read as a whole.

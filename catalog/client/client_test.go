@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/catalog"
@@ -40,7 +43,7 @@ func start(t *testing.T, n int) *client.Client {
 		entities = append(entities, component(fmt.Sprintf("c%03d", i), []string{"service", "website"}[i%2]))
 	}
 	b := backendtest.Start(t, "backend: {reading: {allow: [{host: '127.0.0.1:1-65535'}]}}\n", catalog.Plugin(), catalogtest.Entities(entities...))
-	c := client.New(constant(b.URL+"/api/catalog/"), constant(""), b.As("user:default/alice"))
+	c := client.At(b.URL+"/api/catalog/", b.As("user:default/alice"))
 	eventually(t, func() bool {
 		page, err := c.Query(t.Context(), client.QueryRequest{})
 		return err == nil && page.Total >= n
@@ -279,6 +282,175 @@ func TestBrokenLists(t *testing.T) {
 		s.Close()
 		if last == nil {
 			t.Errorf("%q is taken for a list", body)
+		}
+	}
+}
+
+// shrinking is a provider that lists all it is told to, so that a removal is held back.
+type shrinking struct {
+	mu   sync.Mutex
+	n    int
+	conn catalog.Connection
+}
+
+func (*shrinking) ProviderName() string { return "shrinking" }
+
+func (s *shrinking) Connect(ctx context.Context, conn catalog.Connection) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	return s.list(ctx)
+}
+
+// list has n Components, one of which is not right.
+func (s *shrinking) list(ctx context.Context) error {
+	return s.conn.Replace(ctx, func(yield func(catalog.Deferred, error) bool) {
+		for i := range s.n {
+			e := component(fmt.Sprintf("s%03d", i), "service")
+			if i == 0 {
+				e.Delete("spec", "owner")
+			}
+			for _, key := range []string{entity.AnnotationManagedBy, entity.AnnotationManagedByOrigin} {
+				e.SetAnnotation(key, "test:shrinking")
+			}
+			if !yield(catalog.Deferred{Entity: e}, nil) {
+				return
+			}
+		}
+	})
+}
+
+func TestOperating(t *testing.T) {
+	t.Parallel()
+	p := &shrinking{n: 60}
+	module := backend.NewModule("catalog", "shrinking", fx.Invoke(func(x *catalog.Extensions) { x.AddEntityProvider(p) }))
+	b := backendtest.Start(t, "", catalog.Plugin(), module)
+	c, ctx := client.At(b.URL+"/api/catalog", b.As("user:default/alice")), t.Context()
+	served := func() int {
+		page, err := c.Query(ctx, client.QueryRequest{Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Total
+	}
+	eventually(t, func() bool { return served() == 59 })
+
+	failed, err := c.Failed(ctx, "")
+	if err != nil || len(failed) != 1 || failed[0].Ref != "component:default/s000" || failed[0].Entity.Name() != "s000" || failed[0].UID == "" || failed[0].Discovered.IsZero() ||
+		len(failed[0].Errors) != 1 || failed[0].Errors[0].Cause == nil || failed[0].Errors[0].Cause.Name != "TypeError" {
+		t.Errorf("failed: %+v, %v", failed, err)
+	}
+	if list, err := c.Failed(ctx, "somebody"); err != nil || len(list) != 0 {
+		t.Errorf("failed of somebody: %v, %v", list, err)
+	}
+	if list, err := c.Pending(ctx, ""); err != nil || len(list) != 0 {
+		t.Errorf("pending: %v, %v", list, err)
+	}
+	if err := c.RemoveUnprocessed(ctx, failed[0].UID); err != nil {
+		t.Error(err)
+	}
+
+	one, err := c.ByRef(ctx, entity.Ref{Kind: "component", Name: "s001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := c.ByUID(ctx, one.UID()); err != nil || !same.Equal(one) {
+		t.Errorf("by uid: %v, %v", same, err)
+	}
+	if _, err := c.ByUID(ctx, "nope"); !errors.Is(err, apierr.NotFound) {
+		t.Errorf("by a uid that nobody has: %v", err)
+	}
+
+	p.mu.Lock()
+	p.n = 20
+	err = p.list(ctx)
+	p.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := c.HeldRemovals(ctx)
+	if err != nil || len(held) != 1 || held[0].Provider != "shrinking" || held[0].Removed != 40 || held[0].Answers >= held[0].Needed || len(held[0].EntityRefs) != 40 {
+		t.Fatalf("held: %+v, %v", held, err)
+	}
+	if n, err := c.ReleaseHeldRemoval(ctx, "shrinking"); err != nil || n != 40 {
+		t.Errorf("released %d, %v", n, err)
+	}
+	if _, err := c.ReleaseHeldRemoval(ctx, "shrinking"); !errors.Is(err, apierr.NotFound) {
+		t.Errorf("released again: %v", err)
+	}
+	eventually(t, func() bool { return served() == 19 })
+
+	var deleted []client.Deleted
+	for after := ""; ; {
+		page, next, err := c.Trash(ctx, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deleted = append(deleted, page...)
+		if after = next; after == "" {
+			break
+		}
+	}
+	if !slices.ContainsFunc(deleted, func(d client.Deleted) bool {
+		return d.Ref == "component:default/s059" && d.Entity.Name() == "s059" && d.ExpiresAt.After(d.DeletedAt)
+	}) {
+		t.Errorf("trash: %d entities, %+v", len(deleted), deleted)
+	}
+	if err := c.Restore(ctx, entity.Ref{Kind: "component", Name: "s059"}); err != nil {
+		t.Error(err)
+	}
+	if err := c.Restore(ctx, entity.Ref{Kind: "component", Name: "nope"}); !errors.Is(err, apierr.NotFound) {
+		t.Errorf("restored what was never there: %v", err)
+	}
+	eventually(t, func() bool { _, err := c.ByRef(ctx, entity.Ref{Kind: "component", Name: "s059"}); return err == nil })
+
+	if one, err = c.ByRef(ctx, entity.Ref{Kind: "component", Name: "s002"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RemoveEntity(ctx, one.UID()); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.ByUID(ctx, one.UID()); !errors.Is(err, apierr.NotFound) {
+		t.Errorf("a removed entity: %v", err)
+	}
+	if err := c.RemoveEntity(ctx, one.UID()); err != nil {
+		t.Errorf("removed again: %v", err)
+	}
+}
+
+func TestAnalyzeAndFindLocations(t *testing.T) {
+	t.Parallel()
+	c, ctx := start(t, 0), t.Context()
+	got, err := c.Analyze(ctx, entity.Location{Type: "url", Target: "https://git.example.com/acme/thing"}, "")
+	if err != nil || len(got.Existing) != 0 || len(got.Proposals) != 1 || got.Proposals[0].Entity.Name() != "thing" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := c.Analyze(ctx, entity.Location{Type: "url", Target: "thing"}, ""); !errors.Is(err, apierr.Input) {
+		t.Error(err)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if _, err := c.AddLocation(ctx, entity.Location{Type: "url", Target: "https://" + name + ".example.com/catalog-info.yaml"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	find := func(query client.Predicate) (targets []string) {
+		for loc, err := range c.FindLocations(ctx, query) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			targets = append(targets, loc.Target)
+		}
+		return targets
+	}
+	if n := len(find(nil)); n != 3 {
+		t.Errorf("%d locations", n)
+	}
+	if got := find(client.Predicate{"target": map[string]any{"$hasPrefix": "https://b."}}); !slices.Equal(got, []string{"https://b.example.com/catalog-info.yaml"}) {
+		t.Errorf("found %v", got)
+	}
+	for _, err := range c.FindLocations(ctx, client.Predicate{"kind": "x"}) {
+		if !errors.Is(err, apierr.Input) {
+			t.Error(err)
 		}
 	}
 }

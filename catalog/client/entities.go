@@ -255,6 +255,22 @@ func (c *Client) ByRefs(ctx context.Context, refs []string, fields ...string) ([
 	return out, nil
 }
 
+// ByUID returns one entity by the id that the catalog gave it; the error is an
+// apierr.NotFound if there is none.
+func (c *Client) ByUID(ctx context.Context, uid string) (entity.Entity, error) {
+	var doc json.RawMessage
+	if err := c.call(ctx, http.MethodGet, "/entities/by-uid"+segments(uid), nil, nil, http.StatusOK, &doc); err != nil {
+		return nil, err
+	}
+	return entity.Decode(doc)
+}
+
+// RemoveEntity deletes an entity by its uid. One that still has a source comes back
+// with another uid. That there is no such entity is no error.
+func (c *Client) RemoveEntity(ctx context.Context, uid string) error {
+	return c.call(ctx, http.MethodDelete, "/entities/by-uid"+segments(uid), nil, nil, http.StatusNoContent, nil)
+}
+
 // A FacetValue is a value of a facet, and how many entities have it.
 type FacetValue struct {
 	Value string `json:"value"`

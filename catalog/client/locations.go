@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 
@@ -76,6 +77,104 @@ func (c *Client) Locations(ctx context.Context) ([]Location, error) {
 	out := make([]Location, len(answer))
 	for i, one := range answer {
 		out[i] = one.Data
+	}
+	return out, nil
+}
+
+// FindLocations yields the registered locations that a predicate over id, type, target
+// and entityRef selects, by id; nil selects all.
+func (c *Client) FindLocations(ctx context.Context, query Predicate) iter.Seq2[Location, error] {
+	return func(yield func(Location, error) bool) {
+		body := map[string]any{"limit": 500}
+		if query != nil {
+			body["query"] = query
+		}
+		for {
+			var answer struct {
+				Items    []Location `json:"items"`
+				PageInfo struct {
+					Next string `json:"nextCursor"`
+				} `json:"pageInfo"`
+			}
+			if err := c.call(ctx, http.MethodPost, "/locations/by-query", nil, body, http.StatusOK, &answer); err != nil {
+				yield(Location{}, err)
+				return
+			}
+			for _, loc := range answer.Items {
+				if !yield(loc, nil) {
+					return
+				}
+			}
+			if answer.PageInfo.Next == "" {
+				return
+			}
+			body = map[string]any{"cursor": answer.PageInfo.Next}
+		}
+	}
+}
+
+// An Analysis says what a repository has, or, if it has nothing, what it could have.
+type Analysis struct {
+	Existing  []Existing
+	Proposals []Proposal
+}
+
+// An Existing entity is in a descriptor file of the repository.
+type Existing struct {
+	Location   entity.Location // the file
+	Registered bool            // the file is a registered location
+	Entity     entity.Entity
+}
+
+// A Proposal is an entity that the repository could have.
+type Proposal struct {
+	Entity entity.Entity
+	Fields []FieldHint
+}
+
+// A FieldHint says where the value of a field comes from.
+type FieldHint struct {
+	Field       string  `json:"field"`
+	State       string  `json:"state"` // analysisSuggestedValue, analysisSuggestedNoValue or needsUserInput
+	Value       *string `json:"value"`
+	Description string  `json:"description"`
+}
+
+// Analyze says what the repository at loc has. filename is what descriptors are called;
+// empty: catalog-info.yaml.
+func (c *Client) Analyze(ctx context.Context, loc entity.Location, filename string) (Analysis, error) {
+	body := map[string]any{"location": loc}
+	if filename != "" {
+		body["catalogFilename"] = filename
+	}
+	var answer struct {
+		Existing []struct {
+			Location   entity.Location `json:"location"`
+			Registered bool            `json:"isRegistered"`
+			Entity     json.RawMessage `json:"entity"`
+		} `json:"existingEntityFiles"`
+		Generated []struct {
+			Entity json.RawMessage `json:"entity"`
+			Fields []FieldHint     `json:"fields"`
+		} `json:"generateEntities"`
+	}
+	if err := c.call(ctx, http.MethodPost, "/analyze-location", nil, body, http.StatusOK, &answer); err != nil {
+		return Analysis{}, err
+	}
+	var out Analysis
+	for _, one := range answer.Existing {
+		e, err := entity.Decode(one.Entity)
+		if err != nil {
+			return Analysis{}, fmt.Errorf("catalog: analysis of %s: %w", loc, err)
+		}
+		out.Existing = append(out.Existing, Existing{one.Location, one.Registered, e})
+	}
+	for _, one := range answer.Generated {
+		e, err := entity.Decode(one.Entity)
+		if err != nil {
+			return Analysis{}, fmt.Errorf("catalog: analysis of %s: %w", loc, err)
+		}
+		out.Proposals = append(out.Proposals, Proposal{e, one.Fields})
 	}
 	return out, nil
 }

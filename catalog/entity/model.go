@@ -22,6 +22,8 @@ type ModelOptions struct {
 	Formats Formats // fields left zero keep their defaults
 	// AIKinds adds the kind AiResource and the API type mcp-server.
 	AIKinds bool
+	// Kinds says which of the builtin kinds the model knows; nil: all of them.
+	Kinds func(kind string) bool
 }
 
 // NewModel returns the model of the contract, varied by options.
@@ -29,6 +31,9 @@ func NewModel(options ModelOptions) *Model {
 	m := &Model{formats: options.Formats.withDefaults(), kinds: builtinKinds()}
 	if options.AIKinds {
 		m.kinds = aiKinds()
+	}
+	if options.Kinds != nil {
+		m.kinds = slices.DeleteFunc(m.kinds, func(k kindRule) bool { return !options.Kinds(k.kind) })
 	}
 	return m
 }

@@ -15,12 +15,15 @@ import (
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
+	"github.com/callboard-dev/callboard/catalog/openapicatalog"
+	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
 func main() {
 	backend := backend.New()
 	backend.Add(auth.Plugin())
-	backend.Add(catalog.Plugin())
+	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())

@@ -17,6 +17,9 @@ import (
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
+	"github.com/callboard-dev/callboard/catalog/openapicatalog"
+	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
 func main() { portal().Main() }
@@ -24,7 +27,7 @@ func main() { portal().Main() }
 func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
 	backend.Add(auth.Plugin())
-	backend.Add(catalog.Plugin())
+	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())

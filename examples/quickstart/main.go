@@ -8,6 +8,7 @@ package main
 import (
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog"
+	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 )
 
 func main() {
@@ -15,7 +16,7 @@ func main() {
 		backend.Development(), // this is a laptop: nobody signs in
 		backend.WithConfigFiles("examples/quickstart/app-config.yaml"),
 	)
-	backend.Add(catalog.Plugin())
+	backend.Add(catalog.Plugin(), scaffoldercatalog.Module())
 	backend.Add(tour()) // prints what there is to see; see tour.go
 	backend.Main()
 }

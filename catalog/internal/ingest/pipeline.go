@@ -18,7 +18,9 @@ import (
 // A Pipeline processes one entity at a time. It touches no table and keeps no state,
 // so any number of goroutines may use it.
 type Pipeline struct {
-	Model      *entity.Model
+	Model *entity.Model
+	// ModuleOf names the module that brings a kind of the model; nil: none is needed.
+	ModuleOf   func(kind string) string
 	Processors []Processor // in the order in which they take part
 	Policies   []func(ctx context.Context, e entity.Entity) (entity.Entity, error)
 	Rules      func() Rules // they can change while the program runs; nil: all is allowed
@@ -194,9 +196,19 @@ func (r *run) check(ctx context.Context, e entity.Entity) error {
 		known = known || ok
 	}
 	if !known {
-		return r.Model.UnknownKind(e)
+		return r.unknown(e)
 	}
 	return entity.CheckKeys(e)
+}
+
+// unknown is the error for an entity whose kind no processor knows.
+func (r *run) unknown(e entity.Entity) error {
+	inModel, _ := r.Model.CheckKind(e)
+	if !inModel || r.ModuleOf == nil || r.ModuleOf(e.Kind()) == "" {
+		return r.Model.UnknownKind(e)
+	}
+	return entity.ValidationErrors{{Path: "/kind", Expected: "a kind that this catalog has a processor for", Found: strconv.Quote(e.Kind()),
+		Hint: "add " + r.ModuleOf(e.Kind()) + ".Module() to the backend"}}
 }
 
 // finish is stage 6.
