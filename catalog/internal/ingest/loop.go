@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -85,7 +86,7 @@ func (e *Engine) claimAll(ctx context.Context, claimed chan<- *store.Due) {
 	}
 }
 
-// giveBack makes claimed entities due again, when the engine stops.
+// giveBack makes claimed entities due again, when the engine stops or the database was away.
 func (e *Engine) giveBack(ctx context.Context, batch []*store.Due) {
 	if len(batch) == 0 {
 		return
@@ -212,7 +213,10 @@ func (e *Engine) commitChanged(ctx context.Context, batch []*finished) {
 		e.committed(ctx, done)
 		return
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || db.IsUnavailable(err) {
+		if ctx.Err() == nil {
+			e.log.WarnContext(ctx, "outcomes of processing could not be stored, because the database is away; the entities are processed again", "entities", len(batch), "error", err)
+		}
 		dues := make([]*store.Due, len(batch))
 		for i, f := range batch {
 			dues[i] = f.due

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
@@ -91,7 +92,7 @@ func (s *Stitcher) Run(ctx context.Context) {
 			return
 		}
 		if err != nil && !failing {
-			s.Log.ErrorContext(ctx, "the stitch queue cannot be read", "error", err)
+			s.Log.ErrorContext(ctx, "the stitch queue cannot be worked off", "error", err)
 		}
 		failing = err != nil
 		timer.Reset(s.PollInterval)
@@ -155,6 +156,10 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 		return 0, err
 	}
 	err = s.stitch(ctx, claims)
+	if err != nil && ctx.Err() == nil && db.IsUnavailable(err) {
+		s.giveBack(ctx, claims)
+		return 0, err
+	}
 	if err != nil && ctx.Err() == nil {
 		// What one entity holds may be something that the database does not take.
 		for _, c := range claims {
@@ -172,7 +177,7 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 	return len(claims), ctx.Err()
 }
 
-// giveBack makes what was taken due again, when the stitcher stops. What was finished
+// giveBack makes what was taken due again, when the stitcher stops or the database was away. What was finished
 // is off the queue, and stays so.
 func (s *Stitcher) giveBack(ctx context.Context, claims []store.Stitch) {
 	refs := make([]string, len(claims))
