@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/callboard-dev/callboard/catalog/internal/api"
+	"github.com/callboard-dev/callboard/catalog/internal/query"
 )
 
 // TestSEC11_BombsAreRefused: what is crafted to cost much is refused before it does,
@@ -92,4 +95,30 @@ func TestSEC51_ChecksReadNoFiles(t *testing.T) {
 			t.Errorf("a Location for %s: %s", name, a)
 		}
 	}
+}
+
+// TestSEC77_UnprocessedEntitiesNeedPermission: what is not served is shown and deleted
+// only to who has the permissions for that; those for entities are not enough.
+func TestSEC77_UnprocessedEntitiesNeedPermission(t *testing.T) {
+	t.Parallel()
+	s := start(t, config)
+	restricted := []string{"Authorization", "Bearer read-only-token-0123456789"}
+	requests := []string{"GET /entities/unprocessed/failed", "GET /entities/unprocessed/pending", "GET /entities/unprocessed/failed?owner=a",
+		"DELETE /entities/unprocessed/delete/00000000-0000-4000-8000-000000000000"}
+	for _, request := range requests {
+		method, path, _ := strings.Cut(request, " ")
+		if a := s.ask(method, path, "", restricted...); a.status != 403 || a.errorName(t) != "NotAllowedError" {
+			t.Errorf("%s with a token for reading entities: %s", request, a)
+		}
+		if a := s.ask(method, path, "", "Authorization", "Bearer nobody"); a.status != 401 {
+			t.Errorf("%s without credentials: %s", request, a)
+		}
+	}
+	decisions(t, func(t *testing.T, ask func(api.Authorizer, string, string) answer) {
+		for _, request := range requests {
+			if a := ask(policy{auth: query.Auth{Deny: true}}, request, ""); a.status != 403 {
+				t.Errorf("%s, denied: %s", request, a)
+			}
+		}
+	})
 }

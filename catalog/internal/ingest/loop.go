@@ -10,6 +10,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // linger is how long an outcome waits for others to be committed with it.
@@ -75,15 +76,26 @@ func (e *Engine) claimAll(ctx context.Context, claimed chan<- *store.Due) {
 			continue
 		}
 		e.inFlight.Add(int64(len(batch)))
-		for i, due := range batch {
-			select {
-			case claimed <- due:
-			case <-ctx.Done():
-				e.giveBack(ctx, batch[i:])
-				return
-			}
+		if !e.handOut(ctx, batch, claimed) {
+			return
 		}
 	}
+}
+
+// handOut gives a batch to the workers; it says false if ctx ended before.
+func (e *Engine) handOut(ctx context.Context, batch []*store.Due, claimed chan<- *store.Due) bool {
+	defer e.Telemetry.Loop(ctx, len(batch))()
+	now := e.now()
+	for i, due := range batch {
+		e.Telemetry.Claimed(ctx, now.Sub(due.DueAt))
+		select {
+		case claimed <- due:
+		case <-ctx.Done():
+			e.giveBack(ctx, batch[i:])
+			return false
+		}
+	}
+	return true
 }
 
 // giveBack makes claimed entities due again, when the engine stops or the database was away.
@@ -106,7 +118,9 @@ func (e *Engine) giveBack(ctx context.Context, batch []*store.Due) {
 // process runs one entity through the pipeline. A panic in a processor is an error
 // of the entity.
 func (e *Engine) process(ctx context.Context, due *store.Due) (f *finished) {
-	out := e.processSafely(ctx, due)
+	run, end := e.Telemetry.Run(ctx)
+	out := e.processSafely(run, due)
+	end(len(out.failures) > 0)
 	f, err := finish(due, out)
 	if err != nil {
 		out = outcome{ref: due.Ref, fatal: true, failures: failuresOf(CodeEntity, err)}
@@ -169,6 +183,7 @@ func (e *Engine) settle(ctx context.Context, batch []*finished) {
 	var cacheIDs []int64
 	var caches [][]byte
 	for _, f := range batch {
+		e.Telemetry.Processed(ctx, f.came())
 		switch {
 		case !f.unchanged():
 			changed = append(changed, f)
@@ -232,6 +247,7 @@ func (e *Engine) commitChanged(ctx context.Context, batch []*finished) {
 		return
 	}
 	f := batch[0]
+	e.Telemetry.Processed(ctx, telemetry.Failed)
 	e.log.ErrorContext(ctx, "the outcome of processing could not be stored", "entity", f.due.Ref, "error", err)
 	if f.fatal {
 		return

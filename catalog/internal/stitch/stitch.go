@@ -21,6 +21,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // Options are what a Stitcher needs. Store and Log are required.
@@ -29,6 +30,7 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now
 
+	Telemetry *telemetry.Telemetry // nil: nothing is measured
 	// PollInterval is how long work of other replicas may go unnoticed; 0: 1 s.
 	PollInterval time.Duration
 	// Timeout is after which a stitch that was taken can be taken again; 0: 60 s.
@@ -155,7 +157,11 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 	if err != nil || len(claims) == 0 {
 		return 0, err
 	}
+	for _, c := range claims {
+		s.Telemetry.StitchClaimed(ctx, now.Sub(c.DueAt))
+	}
 	err = s.stitch(ctx, claims)
+	s.Telemetry.StitchBatch(ctx, s.Now().Sub(now))
 	if err != nil && ctx.Err() == nil && db.IsUnavailable(err) {
 		s.giveBack(ctx, claims)
 		return 0, err
@@ -167,6 +173,7 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 				err = s.stitch(ctx, []store.Stitch{c})
 			}
 			if err != nil && ctx.Err() == nil {
+				s.Telemetry.Stitched(ctx, telemetry.Broken, 1)
 				s.Log.ErrorContext(ctx, "an entity cannot be stitched; it is tried again later", "entity", c.Ref, "error", err)
 			}
 		}
@@ -204,13 +211,15 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 	var finals []store.Final
 	var ids []int64
 	var keys []string
-	unchanged := 0
+	unchanged, served := 0, 0
 	for _, part := range parts {
 		if part.Processed == nil {
 			continue
 		}
+		served++
 		f, err := finalOf(part)
 		if err != nil {
+			s.Telemetry.Stitched(ctx, telemetry.Broken, 1)
 			s.Log.ErrorContext(ctx, "an entity cannot be stitched", "entity", part.Ref, "error", err)
 			continue
 		}
@@ -227,6 +236,7 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 	if err != nil {
 		return fmt.Errorf("number keys: %w", err)
 	}
+	kept := 0
 	err = s.Store.Tx(ctx, func(tx *store.Tx) error {
 		present, err := tx.LockPresent(ctx, ids)
 		if err != nil {
@@ -242,8 +252,14 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 				keep = append(keep, f)
 			}
 		}
+		kept = len(keep)
 		return tx.SaveFinals(ctx, s.Now(), keep, known)
 	})
+	if err == nil {
+		s.Telemetry.Stitched(ctx, telemetry.Changed, kept)
+		s.Telemetry.Stitched(ctx, telemetry.Unchanged, unchanged)
+		s.Telemetry.Stitched(ctx, telemetry.Abandoned, len(finals)-kept+len(claims)-served)
+	}
 	if err == nil && s.OnChange != nil {
 		s.OnChange(len(finals), unchanged)
 	}
