@@ -122,3 +122,52 @@ func TestSEC77_UnprocessedEntitiesNeedPermission(t *testing.T) {
 		}
 	})
 }
+
+// TestSEC76_IngestionsNeedPermission: who may read entities may neither see nor steer the
+// ingestion of sources; reading does not allow steering.
+func TestSEC76_IngestionsNeedPermission(t *testing.T) {
+	t.Parallel()
+	requests := []string{
+		"GET /incremental/health", "HEAD /incremental/health", "POST /incremental/cleanup", "GET /incremental/providers", "GET /incremental/providers/p",
+		"POST /incremental/providers/p/trigger", "POST /incremental/providers/p/start", "POST /incremental/providers/p/cancel",
+		"DELETE /incremental/providers/p", "GET /incremental/providers/p/marks", "DELETE /incremental/providers/p/marks",
+		"GET /callboard/v1/held-removals", "POST /callboard/v1/held-removals/release",
+	}
+	s := start(t, strings.Replace(config, "options: {token: read-only", "options: {token: ingestion-read-token-0123, subject: watcher}\n"+
+		"        accessRestrictions: [{plugin: catalog, permission: catalog.ingestion.read}]\n      - type: static\n        options: {token: read-only", 1))
+	for _, request := range requests {
+		method, path, _ := strings.Cut(request, " ")
+		body := ""
+		if strings.HasSuffix(path, "/release") {
+			body = `{"provider":"p"}`
+		}
+		if a := s.ask(method, path, body, "Authorization", "Bearer read-only-token-0123456789"); a.status != 403 {
+			t.Errorf("%s with a token for reading entities: %s", request, a)
+		}
+		if a := s.ask(method, path, body, "Authorization", "Bearer nobody"); a.status != 401 {
+			t.Errorf("%s without credentials: %s", request, a)
+		}
+		reads := method == "GET" || method == "HEAD"
+		if a := s.ask(method, path, body, "Authorization", "Bearer ingestion-read-token-0123"); (a.status == 403) == reads {
+			t.Errorf("%s with a token for reading ingestions: %s", request, a)
+		}
+	}
+}
+
+func TestIngestionsOfUnknownProviders(t *testing.T) {
+	t.Parallel()
+	s := start(t, config)
+	for request, want := range map[string]string{
+		"GET /incremental/health":               `200 {"healthy":true}`,
+		"GET /incremental/providers":            `200 {"providers":[],"success":true}`,
+		"GET /incremental/providers/p":          `404 {"last_error":"","status":{},"success":false}`,
+		"GET /incremental/providers/p/marks":    `404 {"records":[],"success":false}`,
+		"POST /incremental/providers/p/trigger": `404 {"message":"no provider of this name is listed in bursts","success":false}`,
+		"POST /incremental/cleanup":             `200 {"ingestionMarksDeleted":0,"ingestionsDeleted":0,"markEntitiesDeleted":0}`,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if a := s.ask(method, path, ""); a.String() != want {
+			t.Errorf("%s: got %s, want %s", request, a, want)
+		}
+	}
+}

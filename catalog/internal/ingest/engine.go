@@ -74,8 +74,9 @@ type Engine struct {
 	inFlight atomic.Int64  // claimed and not yet committed
 	sweep    atomic.Int64  // where the next reconciliation begins
 
-	restoreMu sync.Mutex
-	restore   map[string]func(context.Context) error // by provider
+	restoreMu    sync.Mutex
+	restore      map[string]func(context.Context) error // by provider
+	incrementals map[string]*Incremental                // by provider
 }
 
 // NewEngine returns an Engine, which does nothing until Run.

@@ -29,7 +29,7 @@ const (
 type Telemetry struct {
 	tracer trace.Tracer
 
-	processed, stitched, scm                                   metric.Int64Counter
+	processed, stitched, scm, ingestions, ingested             metric.Int64Counter
 	processing, processors, queueDelay, stitching, stitchDelay metric.Float64Histogram
 }
 
@@ -48,6 +48,8 @@ func New(tracer trace.Tracer, meter metric.Meter) (*Telemetry, error) {
 	counter(&t.processed, "catalog.processed.entities.count", "Entities that were processed, by what it came to.")
 	counter(&t.stitched, "catalog.stitched.entities.count", "Entities that were stitched, by what it came to.")
 	counter(&t.scm, "catalog.events.scm.messages", "Events of source code hosts, by type.")
+	counter(&t.ingestions, "catalog_incremental.ingestions.started", "Rounds of sources that are listed in bursts, begun.")
+	counter(&t.ingested, "catalog_incremental.ingestions.completed", "Rounds of sources that are listed in bursts, completed.")
 	seconds(&t.processing, "catalog.processing.duration", "How long processing one entity took.")
 	seconds(&t.processors, "catalog.processors.duration", "How long all processors took for one entity.")
 	seconds(&t.queueDelay, "catalog.processing.queue.delay", "How late entities were claimed for processing.")
@@ -99,6 +101,20 @@ func (t *Telemetry) StitchBatch(ctx context.Context, took time.Duration) {
 func (t *Telemetry) SCMEvent(ctx context.Context, typ string) {
 	if t != nil {
 		t.scm.Add(ctx, 1, metric.WithAttributes(attribute.String("eventType", typ)))
+	}
+}
+
+// IngestionStarted records that a round of a source that is listed in bursts began.
+func (t *Telemetry) IngestionStarted(ctx context.Context, provider string) {
+	if t != nil {
+		t.ingestions.Add(ctx, 1, metric.WithAttributes(attribute.String("providerName", provider)))
+	}
+}
+
+// IngestionCompleted records that a round was completed.
+func (t *Telemetry) IngestionCompleted(ctx context.Context, provider string) {
+	if t != nil {
+		t.ingested.Add(ctx, 1, metric.WithAttributes(attribute.String("providerName", provider)))
 	}
 }
 
