@@ -200,6 +200,9 @@ func (c *catalog) start(ctx context.Context) (err error) {
 	if c.p.Config.StitchingStrategy.Mode != "" {
 		c.p.Log.InfoContext(ctx, "catalog.stitchingStrategy.mode has no effect: there is one way of stitching; remove it")
 	}
+	if err := c.followSCM(ctx); err != nil {
+		return err
+	}
 	installed, err := c.connect(ctx)
 	if err != nil {
 		return err
