@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 )
 
@@ -173,7 +173,7 @@ type crasher struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	lines chan string // closed at the end of the process
-	log   bytes.Buffer
+	log   logtest.Buffer
 }
 
 func (c *crasher) say(format string, args ...any) { fmt.Fprintf(c.in, format+"\n", args...) }
@@ -184,7 +184,7 @@ func (c *crasher) say(format string, args ...any) { fmt.Fprintf(c.in, format+"\n
 // transaction of ingest, stitch or delete, two cut a connection, and three
 // come at any time.
 func TestCrashes(t *testing.T) {
-	kills := 10
+	kills := 6
 	if s := os.Getenv("CALLBOARD_CATALOG_KILLS"); s != "" {
 		kills, _ = strconv.Atoi(s)
 	} else if testing.Short() {

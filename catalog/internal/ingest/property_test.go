@@ -436,7 +436,7 @@ const historyLength = 40
 // failure prints the seed and the shortest part of its sequence that still fails.
 func TestRandomHistories(t *testing.T) {
 	t.Parallel()
-	n, seed := 200, uint64(1)
+	n, seed := 100, uint64(1)
 	if s := os.Getenv("CALLBOARD_CATALOG_SEQUENCES"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}

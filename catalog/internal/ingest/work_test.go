@@ -163,7 +163,7 @@ func TestRoundWithoutChangesWritesOnlyTheSchedule(t *testing.T) {
 // statement for a hundred, and none that writes more than the schedule.
 func TestRoundWithoutChangesCostsFewStatements(t *testing.T) {
 	t.Parallel()
-	n := 2000
+	n := 500
 	if s := os.Getenv("CALLBOARD_CATALOG_ENTITIES"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}
