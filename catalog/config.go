@@ -35,6 +35,8 @@ type Config struct {
 	ProcessorOptions         map[string]processorConfig `config:"processorOptions" doc:"settings by name of processor"`
 	ProviderOptions          map[string]providerConfig  `config:"providerOptions" doc:"settings by name of provider"`
 
+	SCMEvents scmConfig `config:"scmEvents" doc:"what events of source code hosts may do: true is all, false nothing"`
+
 	MassDeletionGuard guardConfig  `config:"massDeletionGuard" doc:"holds back listings that would remove an unusual share of a provider's entities; false: never"`
 	Limits            limitsConfig `config:"limits"`
 	Processors        movedConfig  `config:"processors" doc:"settings of processors of other packages"`
@@ -155,6 +157,23 @@ func (i interval) bounds() (least, most time.Duration) {
 		return 100 * time.Second, 150 * time.Second
 	}
 	return i.Every.Std(), i.Every.Std() * 3 / 2
+}
+
+// scmConfig is a bool, or an object whose members are true unless they are set.
+type scmConfig struct {
+	Refresh    bool `config:"refresh" doc:"process entities again whose file or repository was updated"`
+	Unregister bool `config:"unregister" doc:"delete registered locations whose file or repository was deleted"`
+	Move       bool `config:"move" doc:"let registered locations follow a file or repository that was moved"`
+}
+
+func (s *scmConfig) UnmarshalConfig(c *config.Config) error {
+	if on, ok := c.Value("").(bool); ok {
+		*s = scmConfig{on, on, on}
+		return nil
+	}
+	type plain scmConfig
+	*s = scmConfig{true, true, true}
+	return c.Decode("", (*plain)(s))
 }
 
 // guardConfig is an object, or false.

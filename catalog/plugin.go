@@ -19,6 +19,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/internal/ingest"
 	"github.com/callboard-dev/callboard/catalog/internal/stitch"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // Plugin returns the catalog plugin.
@@ -28,8 +29,8 @@ func Plugin() backend.Feature {
 		backend.ExtensionPoint[Extensions](),
 		backend.Migrations(store.Migrations()),
 		fx.Provide(store.New, fx.Private),
-		fx.Provide(newCatalog, fx.Private),
-		fx.Invoke(register, serve, offer),
+		fx.Provide(telemetry.New, newCatalog, fx.Private),
+		fx.Invoke(observe, register, serve, offer),
 		backend.Subcommand("validate", "checks descriptor files, for CI", runValidate),
 	)
 }
@@ -48,6 +49,7 @@ type params struct {
 	Scheduler    backend.Scheduler `optional:"true"`
 	Events       backend.Events    `optional:"true"`
 	Auditor      backend.Auditor
+	Telemetry    *telemetry.Telemetry
 }
 
 // catalog is the running plugin, put together.
@@ -71,7 +73,7 @@ func newCatalog(p params) (*catalog, error) {
 	}
 	c := &catalog{p: p, dir: dir, tasks: taskRunner{p.Scheduler, p.Events, p.Background, p.Log}}
 	c.stitcher = stitch.New(stitch.Options{
-		Store: p.Store, Log: p.Log, PutOff: ingest.PeerDelay,
+		Store: p.Store, Log: p.Log, Telemetry: p.Telemetry, PutOff: ingest.PeerDelay,
 		PollInterval: p.Config.StitchingStrategy.PollingInterval.Std(),
 		Timeout:      p.Config.StitchingStrategy.StitchTimeout.Std(),
 	})
@@ -81,7 +83,7 @@ func newCatalog(p params) (*catalog, error) {
 	}
 	least, most := p.Config.ProcessingInterval.bounds()
 	o := ingest.Options{
-		Store: p.Store, Pipeline: pipeline, Stitcher: c.stitcher, Log: p.Log,
+		Store: p.Store, Pipeline: pipeline, Stitcher: c.stitcher, Log: p.Log, Telemetry: p.Telemetry,
 		IntervalMin: least, IntervalMax: most,
 		KeepOrphans: p.Config.OrphanStrategy == "keep",
 		Guard:       ingest.Guard(p.Config.MassDeletionGuard),
@@ -156,7 +158,7 @@ func (c *catalog) pipeline() (*ingest.Pipeline, error) {
 	return &ingest.Pipeline{
 		Model: model, ModuleOf: moduleOf, Processors: ordered, Policies: x.policies, LocationTypes: types,
 		Rules: c.rules, ResolveURL: c.p.Integrations.ResolveURL, ReadBeside: near.read,
-		Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.p.Log.Warn,
+		Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.p.Log.Warn, Telemetry: c.p.Telemetry,
 	}, errors.Join(errs...)
 }
 
@@ -197,6 +199,9 @@ func (c *catalog) start(ctx context.Context) (err error) {
 	}
 	if c.p.Config.StitchingStrategy.Mode != "" {
 		c.p.Log.InfoContext(ctx, "catalog.stitchingStrategy.mode has no effect: there is one way of stitching; remove it")
+	}
+	if err := c.followSCM(ctx); err != nil {
+		return err
 	}
 	installed, err := c.connect(ctx)
 	if err != nil {

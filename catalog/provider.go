@@ -145,15 +145,7 @@ func (c *connection) Replace(ctx context.Context, entities iter.Seq2[Deferred, e
 }
 
 func (c *connection) Apply(ctx context.Context, added, removed []Deferred) error {
-	in := make([]ingest.Deferred, len(added))
-	for i, d := range added {
-		in[i] = ingest.Deferred(d)
-	}
-	refs := make([]string, len(removed))
-	for i, d := range removed {
-		refs[i] = d.Entity.Ref().String()
-	}
-	return c.provider.Apply(ctx, in, refs)
+	return c.provider.Apply(ctx, deferred(added), refsOf(removed))
 }
 
 func (c *connection) Refresh(ctx context.Context, keys ...string) error {

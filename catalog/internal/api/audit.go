@@ -26,8 +26,10 @@ const (
 	locationMutate = "location-mutate"
 	locationLook   = "location-analyze"
 	// Our own, of what contract 1.10 has no name for.
-	removalFetch  = "held-removal-fetch"
-	removalMutate = "held-removal-mutate"
+	removalFetch    = "held-removal-fetch"
+	removalMutate   = "held-removal-mutate"
+	ingestionFetch  = "ingestion-fetch"
+	ingestionMutate = "ingestion-mutate"
 )
 
 // reads are events of low severity, about one kind of query.

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/callboard-dev/callboard/catalog/internal/api"
+	"github.com/callboard-dev/callboard/catalog/internal/query"
 )
 
 // TestSEC11_BombsAreRefused: what is crafted to cost much is refused before it does,
@@ -90,6 +93,81 @@ func TestSEC51_ChecksReadNoFiles(t *testing.T) {
 		// Whether there is such a file does not show either.
 		if a := s.ask("POST", "/validate-entity", body(beside, "Location", `{"target":"`+name+`"}`)); a.status != 200 {
 			t.Errorf("a Location for %s: %s", name, a)
+		}
+	}
+}
+
+// TestSEC77_UnprocessedEntitiesNeedPermission: what is not served is shown and deleted
+// only to who has the permissions for that; those for entities are not enough.
+func TestSEC77_UnprocessedEntitiesNeedPermission(t *testing.T) {
+	t.Parallel()
+	s := start(t, config)
+	restricted := []string{"Authorization", "Bearer read-only-token-0123456789"}
+	requests := []string{"GET /entities/unprocessed/failed", "GET /entities/unprocessed/pending", "GET /entities/unprocessed/failed?owner=a",
+		"DELETE /entities/unprocessed/delete/00000000-0000-4000-8000-000000000000"}
+	for _, request := range requests {
+		method, path, _ := strings.Cut(request, " ")
+		if a := s.ask(method, path, "", restricted...); a.status != 403 || a.errorName(t) != "NotAllowedError" {
+			t.Errorf("%s with a token for reading entities: %s", request, a)
+		}
+		if a := s.ask(method, path, "", "Authorization", "Bearer nobody"); a.status != 401 {
+			t.Errorf("%s without credentials: %s", request, a)
+		}
+	}
+	decisions(t, func(t *testing.T, ask func(api.Authorizer, string, string) answer) {
+		for _, request := range requests {
+			if a := ask(policy{auth: query.Auth{Deny: true}}, request, ""); a.status != 403 {
+				t.Errorf("%s, denied: %s", request, a)
+			}
+		}
+	})
+}
+
+// TestSEC76_IngestionsNeedPermission: who may read entities may neither see nor steer the
+// ingestion of sources; reading does not allow steering.
+func TestSEC76_IngestionsNeedPermission(t *testing.T) {
+	t.Parallel()
+	requests := []string{
+		"GET /incremental/health", "HEAD /incremental/health", "POST /incremental/cleanup", "GET /incremental/providers", "GET /incremental/providers/p",
+		"POST /incremental/providers/p/trigger", "POST /incremental/providers/p/start", "POST /incremental/providers/p/cancel",
+		"DELETE /incremental/providers/p", "GET /incremental/providers/p/marks", "DELETE /incremental/providers/p/marks",
+		"GET /callboard/v1/held-removals", "POST /callboard/v1/held-removals/release",
+	}
+	s := start(t, strings.Replace(config, "options: {token: read-only", "options: {token: ingestion-read-token-0123, subject: watcher}\n"+
+		"        accessRestrictions: [{plugin: catalog, permission: catalog.ingestion.read}]\n      - type: static\n        options: {token: read-only", 1))
+	for _, request := range requests {
+		method, path, _ := strings.Cut(request, " ")
+		body := ""
+		if strings.HasSuffix(path, "/release") {
+			body = `{"provider":"p"}`
+		}
+		if a := s.ask(method, path, body, "Authorization", "Bearer read-only-token-0123456789"); a.status != 403 {
+			t.Errorf("%s with a token for reading entities: %s", request, a)
+		}
+		if a := s.ask(method, path, body, "Authorization", "Bearer nobody"); a.status != 401 {
+			t.Errorf("%s without credentials: %s", request, a)
+		}
+		reads := method == "GET" || method == "HEAD"
+		if a := s.ask(method, path, body, "Authorization", "Bearer ingestion-read-token-0123"); (a.status == 403) == reads {
+			t.Errorf("%s with a token for reading ingestions: %s", request, a)
+		}
+	}
+}
+
+func TestIngestionsOfUnknownProviders(t *testing.T) {
+	t.Parallel()
+	s := start(t, config)
+	for request, want := range map[string]string{
+		"GET /incremental/health":               `200 {"healthy":true}`,
+		"GET /incremental/providers":            `200 {"providers":[],"success":true}`,
+		"GET /incremental/providers/p":          `404 {"last_error":"","status":{},"success":false}`,
+		"GET /incremental/providers/p/marks":    `404 {"records":[],"success":false}`,
+		"POST /incremental/providers/p/trigger": `404 {"message":"no provider of this name is listed in bursts","success":false}`,
+		"POST /incremental/cleanup":             `200 {"ingestionMarksDeleted":0,"ingestionsDeleted":0,"markEntitiesDeleted":0}`,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if a := s.ask(method, path, ""); a.String() != want {
+			t.Errorf("%s: got %s, want %s", request, a, want)
 		}
 	}
 }

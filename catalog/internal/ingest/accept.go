@@ -94,6 +94,9 @@ func accept(ctx context.Context, tx *store.Tx, now time.Time, states map[string]
 	for _, o := range contested {
 		a.slots[o.content.Ref].judge(o, a.holders(o.content.Ref))
 	}
+	for _, s := range a.order {
+		s.rejoin()
+	}
 	if err := a.writeRows(ctx); err != nil {
 		return nil, err
 	}
@@ -211,6 +214,19 @@ func (s *slot) judge(o offer, holders []store.Edge) {
 		return
 	}
 	s.key, s.winners, s.writer = key, []offer{o}, &o
+}
+
+// rejoin makes holders of offers that lost before another one with their key got the row.
+func (s *slot) rejoin() {
+	lost := s.losers
+	s.losers = nil
+	for _, o := range lost {
+		if len(s.winners) > 0 && o.content.LocationKey == s.key {
+			s.win(o)
+		} else {
+			s.losers = append(s.losers, o)
+		}
+	}
 }
 
 func (s *slot) holds(source store.Source) bool {

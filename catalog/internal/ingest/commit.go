@@ -13,6 +13,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // A finished is an outcome with what is needed to commit it.
@@ -115,6 +116,17 @@ func (d *digest) sum() []byte {
 
 // unchanged says that there is nothing to write but, perhaps, the cache.
 func (f *finished) unchanged() bool { return bytes.Equal(f.hash, f.due.ResultHash) }
+
+// came says what a run came to, for telemetry.
+func (f *finished) came() string {
+	switch {
+	case len(f.failures) > 0:
+		return telemetry.Errors
+	case f.unchanged():
+		return telemetry.Unchanged
+	}
+	return telemetry.Changed
+}
 
 // committed is what a batch of outcomes changed.
 type committed struct {

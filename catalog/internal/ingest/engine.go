@@ -10,6 +10,7 @@ import (
 
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // Event topics (contract catalog.md, 3.11), and our own for what is held back.
@@ -39,8 +40,9 @@ type Options struct {
 	Stitcher Stitcher
 	Log      *slog.Logger
 
-	Publisher Publisher        // nil: nobody listens
-	Now       func() time.Time // nil: time.Now
+	Publisher Publisher            // nil: nobody listens
+	Telemetry *telemetry.Telemetry // nil: nothing is measured
+	Now       func() time.Time     // nil: time.Now
 	// OnHeld is called after each listing whose removals are held back; nil: not.
 	OnHeld func(ctx context.Context, held store.HeldRemoval)
 	// OnFailure is called after each run that failed; nil: not.
@@ -72,8 +74,9 @@ type Engine struct {
 	inFlight atomic.Int64  // claimed and not yet committed
 	sweep    atomic.Int64  // where the next reconciliation begins
 
-	restoreMu sync.Mutex
-	restore   map[string]func(context.Context) error // by provider
+	restoreMu    sync.Mutex
+	restore      map[string]func(context.Context) error // by provider
+	incrementals map[string]*Incremental                // by provider
 }
 
 // NewEngine returns an Engine, which does nothing until Run.

@@ -69,6 +69,25 @@ func TestFileThatDefinesWhatAnotherHoldsWaits(t *testing.T) {
 	})
 }
 
+// Two Locations lead to one file, one of them after it led to another that defined the
+// same: what it held passes to both of them at once.
+func TestTwoSourcesOfOneFileTakeOverTogether(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.provide("p", location("one", "new.yaml"))
+		w.settle()
+		w.file("old.yaml", yamlComponent("x", "old"))
+		w.provide("q", location("two", "old.yaml"))
+		w.settle()
+		w.file("new.yaml", yamlComponent("x", "new"))
+		w.provide("q", location("two", "new.yaml"))
+		w.round()
+		w.expect("component:default/x new", "location:default/one", "location:default/two")
+		w.provide("q")
+		w.settle()
+		w.expect("component:default/x new", "location:default/one")
+	})
+}
+
 // TestMoveBetweenLocations moves an entity from one file to another, of another
 // Location, with the two Locations processed in either order (upstream #14042).
 func TestMoveBetweenLocations(t *testing.T) {

@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // linger is how long an outcome waits for others to be committed with it.
@@ -74,18 +76,29 @@ func (e *Engine) claimAll(ctx context.Context, claimed chan<- *store.Due) {
 			continue
 		}
 		e.inFlight.Add(int64(len(batch)))
-		for i, due := range batch {
-			select {
-			case claimed <- due:
-			case <-ctx.Done():
-				e.giveBack(ctx, batch[i:])
-				return
-			}
+		if !e.handOut(ctx, batch, claimed) {
+			return
 		}
 	}
 }
 
-// giveBack makes claimed entities due again, when the engine stops.
+// handOut gives a batch to the workers; it says false if ctx ended before.
+func (e *Engine) handOut(ctx context.Context, batch []*store.Due, claimed chan<- *store.Due) bool {
+	defer e.Telemetry.Loop(ctx, len(batch))()
+	now := e.now()
+	for i, due := range batch {
+		e.Telemetry.Claimed(ctx, now.Sub(due.DueAt))
+		select {
+		case claimed <- due:
+		case <-ctx.Done():
+			e.giveBack(ctx, batch[i:])
+			return false
+		}
+	}
+	return true
+}
+
+// giveBack makes claimed entities due again, when the engine stops or the database was away.
 func (e *Engine) giveBack(ctx context.Context, batch []*store.Due) {
 	if len(batch) == 0 {
 		return
@@ -105,7 +118,9 @@ func (e *Engine) giveBack(ctx context.Context, batch []*store.Due) {
 // process runs one entity through the pipeline. A panic in a processor is an error
 // of the entity.
 func (e *Engine) process(ctx context.Context, due *store.Due) (f *finished) {
-	out := e.processSafely(ctx, due)
+	run, end := e.Telemetry.Run(ctx)
+	out := e.processSafely(run, due)
+	end(len(out.failures) > 0)
 	f, err := finish(due, out)
 	if err != nil {
 		out = outcome{ref: due.Ref, fatal: true, failures: failuresOf(CodeEntity, err)}
@@ -168,6 +183,7 @@ func (e *Engine) settle(ctx context.Context, batch []*finished) {
 	var cacheIDs []int64
 	var caches [][]byte
 	for _, f := range batch {
+		e.Telemetry.Processed(ctx, f.came())
 		switch {
 		case !f.unchanged():
 			changed = append(changed, f)
@@ -212,7 +228,10 @@ func (e *Engine) commitChanged(ctx context.Context, batch []*finished) {
 		e.committed(ctx, done)
 		return
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || db.IsUnavailable(err) {
+		if ctx.Err() == nil {
+			e.log.WarnContext(ctx, "outcomes of processing could not be stored, because the database is away; the entities are processed again", "entities", len(batch), "error", err)
+		}
 		dues := make([]*store.Due, len(batch))
 		for i, f := range batch {
 			dues[i] = f.due
@@ -228,6 +247,7 @@ func (e *Engine) commitChanged(ctx context.Context, batch []*finished) {
 		return
 	}
 	f := batch[0]
+	e.Telemetry.Processed(ctx, telemetry.Failed)
 	e.log.ErrorContext(ctx, "the outcome of processing could not be stored", "entity", f.due.Ref, "error", err)
 	if f.fatal {
 		return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/catalog/entity"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // A Pipeline processes one entity at a time. It touches no table and keeps no state,
@@ -32,6 +33,8 @@ type Pipeline struct {
 	// ReadBeside reads what an entity from base refers to; origin is the root of the
 	// chain that base belongs to.
 	ReadBeside func(ctx context.Context, base, origin entity.Location, ref string) ([]byte, entity.Location, error)
+	// Telemetry traces stages and steps; nil: it does not.
+	Telemetry *telemetry.Telemetry
 	// Warn is told of what is dropped without being an error.
 	Warn func(message string, args ...any)
 }
@@ -87,20 +90,33 @@ func (p *Pipeline) Process(ctx context.Context, e entity.Entity, places []byte, 
 	return r.out
 }
 
+// The stages that processors take part in, as spans name them.
+const (
+	stagePre  = "preProcess"
+	stageKind = "validate"
+	stageRead = "readLocation"
+	stagePost = "postProcess"
+)
+
 func (r *run) stages(ctx context.Context, e entity.Entity) (err error) {
 	if err := r.enter(e); err != nil {
 		return err
 	}
-	if e, err = r.prepare(ctx, e.Clone()); err != nil {
+	in := func(stage string, do func(ctx context.Context) error) error {
+		ctx, span := r.Telemetry.Stage(ctx, stage)
+		defer span.End()
+		return do(ctx)
+	}
+	if err := in(stagePre, func(ctx context.Context) error { e, err = r.prepare(ctx, e.Clone()); return err }); err != nil {
 		return err
 	}
-	if err := r.check(ctx, e); err != nil {
+	if err := in(stageKind, func(ctx context.Context) error { return r.check(ctx, e) }); err != nil {
 		return err
 	}
 	if e.Kind() == "Location" {
-		r.readTargets(ctx, e)
+		_ = in(stageRead, func(ctx context.Context) error { r.readTargets(ctx, e); return nil })
 	}
-	if e, err = r.finish(ctx, e); err != nil {
+	if err := in(stagePost, func(ctx context.Context) error { e, err = r.finish(ctx, e); return err }); err != nil {
 		return err
 	}
 	r.Model.SortReferences(e)
@@ -134,7 +150,9 @@ func (r *run) prepare(ctx context.Context, e entity.Entity) (_ entity.Entity, er
 		if p.Pre == nil {
 			continue
 		}
-		if e, err = p.Pre(r.with(ctx, p), e, r.loc); err != nil {
+		step, end := r.with(ctx, p, stagePre)
+		e, err = p.Pre(step, e, r.loc)
+		if end(); err != nil {
 			return nil, r.by(p, err)
 		}
 		if e == nil {
@@ -189,8 +207,9 @@ func (r *run) check(ctx context.Context, e entity.Entity) error {
 		if p.Known == nil {
 			continue
 		}
-		ok, err := p.Known(r.with(ctx, p), e)
-		if err != nil {
+		step, end := r.with(ctx, p, stageKind)
+		ok, err := p.Known(step, e)
+		if end(); err != nil {
 			return flawed(typeCause, r.by(p, err))
 		}
 		known = known || ok
@@ -217,7 +236,9 @@ func (r *run) finish(ctx context.Context, e entity.Entity) (_ entity.Entity, err
 		if p.Post == nil {
 			continue
 		}
-		if e, err = p.Post(r.with(ctx, p), e, r.loc, r.emit); err != nil {
+		step, end := r.with(ctx, p, stagePost)
+		e, err = p.Post(step, e, r.loc, r.emit)
+		if end(); err != nil {
 			return nil, r.by(p, err)
 		}
 		if e == nil {
@@ -245,8 +266,10 @@ func (r *run) by(p Processor, err error) error {
 	return fmt.Errorf("processor %s: %w", p.Name, err)
 }
 
-func (r *run) with(ctx context.Context, p Processor) context.Context {
-	return r.runFor(p).in(ctx)
+// with is the context of one step of a processor, to be ended.
+func (r *run) with(ctx context.Context, p Processor, stage string) (step context.Context, end func()) {
+	step, span := r.Telemetry.Step(ctx, stage, p.Name)
+	return r.runFor(p).in(step), func() { span.End() }
 }
 
 func (r *run) runFor(p Processor) *Run {
@@ -399,7 +422,9 @@ func (r *run) readWith(ctx context.Context, loc entity.Location, optional bool, 
 		if known != nil {
 			run.Version = known.Version
 		}
-		handled, err := p.Read(run.in(ctx), loc, r.emit)
+		step, span := r.Telemetry.Step(ctx, stageRead, p.Name)
+		handled, err := p.Read(run.in(step), loc, r.emit)
+		span.End()
 		if err != nil {
 			return r.by(p, err)
 		}

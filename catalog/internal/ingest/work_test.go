@@ -3,10 +3,13 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/db"
@@ -152,6 +155,56 @@ func TestRoundWithoutChangesWritesOnlyTheSchedule(t *testing.T) {
 		}
 		if w.stitched != n+1 {
 			t.Errorf("%d final entities were written for %d entities", w.stitched, n+1)
+		}
+	})
+}
+
+// A round of many entities in which nothing changed is about claiming them: at most one
+// statement for a hundred, and none that writes more than the schedule.
+func TestRoundWithoutChangesCostsFewStatements(t *testing.T) {
+	t.Parallel()
+	n := 500
+	if s := os.Getenv("CALLBOARD_CATALOG_ENTITIES"); s != "" {
+		n, _ = strconv.Atoi(s)
+	}
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		t.Parallel()
+		spy := &spyDB{DB: d}
+		w := newWorld(t, spy, Options{})
+		var list []Deferred
+		for i := range n {
+			list = append(list, component(fmt.Sprintf("c%d", i), "", ""))
+		}
+		w.provide("p", list...)
+		w.settle()
+		w.advance(10 * time.Minute)
+		spy.take()
+		ctx := t.Context()
+		processed := 0
+		for {
+			due, err := w.store.ClaimDue(ctx, w.now(), w.engine.Batch, w.engine.IntervalMin, w.engine.IntervalMax)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(due) == 0 {
+				break
+			}
+			var batch []*finished
+			for _, d := range due {
+				batch = append(batch, w.engine.process(ctx, d))
+			}
+			w.engine.inFlight.Add(int64(len(batch)))
+			w.engine.settle(ctx, batch)
+			processed += len(batch)
+		}
+		texts := spy.take()
+		if processed != n || len(texts) > n/100 {
+			t.Errorf("%d statements for %d of %d entities, want one for a hundred", len(texts), processed, n)
+		}
+		for _, text := range writes(texts) {
+			if !strings.HasPrefix(text, "UPDATE refresh_queue") && !strings.HasPrefix(text, "WITH due") {
+				t.Errorf("a round without changes wrote: %s", text)
+			}
 		}
 	})
 }

@@ -18,8 +18,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
+	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
 )
 
 // Options are what a Stitcher needs. Store and Log are required.
@@ -28,6 +30,7 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now
 
+	Telemetry *telemetry.Telemetry // nil: nothing is measured
 	// PollInterval is how long work of other replicas may go unnoticed; 0: 1 s.
 	PollInterval time.Duration
 	// Timeout is after which a stitch that was taken can be taken again; 0: 60 s.
@@ -91,7 +94,7 @@ func (s *Stitcher) Run(ctx context.Context) {
 			return
 		}
 		if err != nil && !failing {
-			s.Log.ErrorContext(ctx, "the stitch queue cannot be read", "error", err)
+			s.Log.ErrorContext(ctx, "the stitch queue cannot be worked off", "error", err)
 		}
 		failing = err != nil
 		timer.Reset(s.PollInterval)
@@ -154,7 +157,15 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 	if err != nil || len(claims) == 0 {
 		return 0, err
 	}
+	for _, c := range claims {
+		s.Telemetry.StitchClaimed(ctx, now.Sub(c.DueAt))
+	}
 	err = s.stitch(ctx, claims)
+	s.Telemetry.StitchBatch(ctx, s.Now().Sub(now))
+	if err != nil && ctx.Err() == nil && db.IsUnavailable(err) {
+		s.giveBack(ctx, claims)
+		return 0, err
+	}
 	if err != nil && ctx.Err() == nil {
 		// What one entity holds may be something that the database does not take.
 		for _, c := range claims {
@@ -162,6 +173,7 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 				err = s.stitch(ctx, []store.Stitch{c})
 			}
 			if err != nil && ctx.Err() == nil {
+				s.Telemetry.Stitched(ctx, telemetry.Broken, 1)
 				s.Log.ErrorContext(ctx, "an entity cannot be stitched; it is tried again later", "entity", c.Ref, "error", err)
 			}
 		}
@@ -172,7 +184,7 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 	return len(claims), ctx.Err()
 }
 
-// giveBack makes what was taken due again, when the stitcher stops. What was finished
+// giveBack makes what was taken due again, when the stitcher stops or the database was away. What was finished
 // is off the queue, and stays so.
 func (s *Stitcher) giveBack(ctx context.Context, claims []store.Stitch) {
 	refs := make([]string, len(claims))
@@ -199,13 +211,15 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 	var finals []store.Final
 	var ids []int64
 	var keys []string
-	unchanged := 0
+	unchanged, served := 0, 0
 	for _, part := range parts {
 		if part.Processed == nil {
 			continue
 		}
+		served++
 		f, err := finalOf(part)
 		if err != nil {
+			s.Telemetry.Stitched(ctx, telemetry.Broken, 1)
 			s.Log.ErrorContext(ctx, "an entity cannot be stitched", "entity", part.Ref, "error", err)
 			continue
 		}
@@ -222,6 +236,7 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 	if err != nil {
 		return fmt.Errorf("number keys: %w", err)
 	}
+	kept := 0
 	err = s.Store.Tx(ctx, func(tx *store.Tx) error {
 		present, err := tx.LockPresent(ctx, ids)
 		if err != nil {
@@ -237,8 +252,14 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 				keep = append(keep, f)
 			}
 		}
+		kept = len(keep)
 		return tx.SaveFinals(ctx, s.Now(), keep, known)
 	})
+	if err == nil {
+		s.Telemetry.Stitched(ctx, telemetry.Changed, kept)
+		s.Telemetry.Stitched(ctx, telemetry.Unchanged, unchanged)
+		s.Telemetry.Stitched(ctx, telemetry.Abandoned, len(finals)-kept+len(claims)-served)
+	}
 	if err == nil && s.OnChange != nil {
 		s.OnChange(len(finals), unchanged)
 	}

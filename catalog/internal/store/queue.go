@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
@@ -97,6 +98,10 @@ var (
 		Postgres: `UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id IN (SELECT entity_id FROM refresh_keys WHERE key = ANY($2))`,
 		SQLite:   `UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id IN (SELECT entity_id FROM refresh_keys WHERE key IN (SELECT value FROM json_each($2)))`,
 	}
+	makeDueByURL = db.Same(`UPDATE refresh_queue SET next_update_at = $1, failures = 0 WHERE id IN (
+		SELECT entity_id FROM refresh_keys WHERE key >= $2 AND key <= $3
+		UNION SELECT entity_id FROM search WHERE key_id = (SELECT id FROM search_keys WHERE key = 'metadata.annotations.backstage.io/managed-by-location')
+			AND value >= $4 AND value <= $5)`)
 	countFailures = db.SQL{
 		Postgres: `UPDATE refresh_queue SET failures = failures + 1 WHERE id = ANY($1)`,
 		SQLite:   `UPDATE refresh_queue SET failures = failures + 1 WHERE id IN (SELECT value FROM json_each($1))`,
@@ -127,6 +132,25 @@ func (s *Store) MakeDue(ctx context.Context, at time.Time, ids []int64) error {
 // many there are.
 func (s *Store) MakeDueByKey(ctx context.Context, at time.Time, keys []string) (int64, error) {
 	return s.db.Exec(ctx, makeDueByKey, db.At(at), keys)
+}
+
+// MakeDueByURL schedules the entities that were read from one of urls, or depend on it: by
+// their refresh keys, and by their annotation backstage.io/managed-by-location. With
+// below, those count too that are below a URL. It says how many there are.
+func (s *Store) MakeDueByURL(ctx context.Context, at time.Time, urls []string, below bool) (n int64, err error) {
+	for _, url := range urls {
+		key := "url:" + url
+		least, most := key, key
+		if below {
+			least, most = key+"/", key+"0" // 0 is what follows the slash
+		}
+		due, err := s.db.Exec(ctx, makeDueByURL, db.At(at), least, most, strings.ToLower(least), strings.ToLower(most))
+		if err != nil {
+			return n, err
+		}
+		n += due
+	}
+	return n, nil
 }
 
 // CountFailures makes the next intervals of ids longer, or, for success, usual again.
