@@ -1,9 +1,7 @@
 package catalog
 
 import (
-	"context"
 
-	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
@@ -19,7 +17,6 @@ type serveParams struct {
 	Router  backend.Router
 	Landing backend.Landing
 	Auditor backend.Auditor
-	Meter   metric.Meter
 
 	Lifecycle fx.Lifecycle
 }
@@ -30,15 +27,7 @@ func serve(p serveParams) {
 	c := p.Catalog.p
 	limits := c.Config.Limits
 	reads := query.New(c.Store, index.Options{Columns: limits.IndexBytes, Cache: limits.CachedBytes, Log: c.Log})
-	var measured metric.Registration
-	p.Lifecycle.Append(fx.Hook{
-		OnStart: func(context.Context) (err error) {
-			c.Background.Go(reads.Run)
-			measured, err = measureSizes(p.Meter, c.Store)
-			return err
-		},
-		OnStop: func(context.Context) error { return measured.Unregister() },
-	})
+	p.Lifecycle.Append(fx.StartHook(func() { c.Background.Go(reads.Run) }))
 	api.Register(p.Router, api.Deps{
 		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
 		LocationTypes:     c.Extensions.types,

@@ -3,6 +3,8 @@ package catalog
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -30,12 +32,17 @@ func observe(meter metric.Meter, st *store.Store, lc fx.Lifecycle) error {
 	var registration metric.Registration
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) (err error) {
+			sizes := &counted{store: st}
 			registration, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-				counts, err := st.Counts(ctx)
+				waiting, err := st.CountStitches(ctx)
 				if err != nil {
 					return err
 				}
-				o.ObserveInt64(queue, counts.Stitches)
+				counts, err := sizes.get(ctx)
+				if err != nil {
+					return err
+				}
+				o.ObserveInt64(queue, waiting)
 				o.ObserveInt64(locations, counts.Locations)
 				o.ObserveInt64(relations, counts.Relations)
 				for kind, n := range counts.Kinds {
@@ -48,4 +55,30 @@ func observe(meter metric.Meter, st *store.Store, lc fx.Lifecycle) error {
 		OnStop: func(context.Context) error { return registration.Unregister() },
 	})
 	return nil
+}
+
+// countEvery is how often the catalog is counted at most, however often it is asked for:
+// relations are counted one by one.
+const countEvery = time.Minute
+
+// counted remembers what was counted.
+type counted struct {
+	store *store.Store
+
+	mu     sync.Mutex
+	at     time.Time
+	counts store.Counts
+}
+
+func (c *counted) get(ctx context.Context) (store.Counts, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) >= countEvery {
+		counts, err := c.store.Counts(ctx)
+		if err != nil {
+			return counts, err
+		}
+		c.counts, c.at = counts, time.Now()
+	}
+	return c.counts, nil
 }
