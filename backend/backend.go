@@ -127,19 +127,19 @@ func (b *Backend) Add(features ...Feature) {
 // it decodes every config section and resolves every dependency. Its error is a
 // *BootError that lists every problem found.
 func (b *Backend) Check() error {
-	err, _ := b.inspect()
+	_, err := b.inspect()
 	return err
 }
 
 // Warnings lists what is odd in the configuration but stops nothing: unknown keys
 // inside sections that this backend owns, with the key that was probably meant.
 func (b *Backend) Warnings() []error {
-	_, warnings := b.inspect()
+	warnings, _ := b.inspect()
 	return warnings
 }
 
-// inspect is Check and Warnings.
-func (b *Backend) inspect() (problems error, warnings []error) {
+// inspect is Warnings and Check.
+func (b *Backend) inspect() (warnings []error, problems error) {
 	c, found := b.prepare(context.Background())
 	defer c.abandon()
 	comp, grouping := compose(b.list())
@@ -148,7 +148,7 @@ func (b *Backend) inspect() (problems error, warnings []error) {
 	if !c.unreadable {
 		warnings = c.unknownKeys(comp)
 	}
-	return found.err(), warnings
+	return warnings, found.err()
 }
 
 func (b *Backend) list() []*feature {

@@ -71,7 +71,7 @@ func (b *Backend) main(args []string, signals <-chan os.Signal, stdout, stderr i
 
 func (b *Backend) check(stdout, stderr io.Writer) int {
 	b.settings.output = io.Discard
-	err, warnings := b.inspect()
+	warnings, err := b.inspect()
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
 	}

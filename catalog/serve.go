@@ -1,7 +1,6 @@
 package catalog
 
 import (
-
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"

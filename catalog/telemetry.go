@@ -32,20 +32,23 @@ func observe(meter metric.Meter, st *store.Store, lc fx.Lifecycle) error {
 	var registration metric.Registration
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) (err error) {
-			sizes := &counted{store: st}
+			relationCount := &counted{count: st.CountRelations}
 			registration, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-				waiting, err := st.CountStitches(ctx)
+				for _, g := range []struct {
+					gauge metric.Int64ObservableGauge
+					count func(context.Context) (int64, error)
+				}{{queue, st.CountStitches}, {locations, st.CountLocations}, {relations, relationCount.get}} {
+					n, err := g.count(ctx)
+					if err != nil {
+						return err
+					}
+					o.ObserveInt64(g.gauge, n)
+				}
+				kinds, err := st.CountKinds(ctx)
 				if err != nil {
 					return err
 				}
-				counts, err := sizes.get(ctx)
-				if err != nil {
-					return err
-				}
-				o.ObserveInt64(queue, waiting)
-				o.ObserveInt64(locations, counts.Locations)
-				o.ObserveInt64(relations, counts.Relations)
-				for kind, n := range counts.Kinds {
+				for kind, n := range kinds {
 					o.ObserveInt64(entities, n, metric.WithAttributes(attribute.String("kind", kind)))
 				}
 				return nil
@@ -57,28 +60,28 @@ func observe(meter metric.Meter, st *store.Store, lc fx.Lifecycle) error {
 	return nil
 }
 
-// countEvery is how often the catalog is counted at most, however often it is asked for:
-// relations are counted one by one.
+// countEvery is how often relations are counted at most, however often they are asked for:
+// they are counted one by one.
 const countEvery = time.Minute
 
 // counted remembers what was counted.
 type counted struct {
-	store *store.Store
+	count func(context.Context) (int64, error)
 
-	mu     sync.Mutex
-	at     time.Time
-	counts store.Counts
+	mu   sync.Mutex
+	at   time.Time
+	last int64
 }
 
-func (c *counted) get(ctx context.Context) (store.Counts, error) {
+func (c *counted) get(ctx context.Context) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.at) >= countEvery {
-		counts, err := c.store.Counts(ctx)
+		n, err := c.count(ctx)
 		if err != nil {
-			return counts, err
+			return 0, err
 		}
-		c.counts, c.at = counts, time.Now()
+		c.last, c.at = n, time.Now()
 	}
-	return c.counts, nil
+	return c.last, nil
 }
