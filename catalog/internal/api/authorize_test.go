@@ -55,7 +55,7 @@ func (m muxRouter) Handle(pattern string, h httpx.HandlerFunc, allow ...httpx.Ac
 
 // serve fills a store with entities that are served, and returns what asks an API over
 // it under a policy.
-func serve(t *testing.T, d db.DB, entities ...entity.Entity) func(p api.Authorizer, request, body string) answer {
+func serve(t *testing.T, d db.DB, memory bool, entities ...entity.Entity) func(p api.Authorizer, request, body string) answer {
 	st := store.New(d)
 	for i, e := range entities {
 		ref, uid := e.Ref().String(), fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)
@@ -83,6 +83,18 @@ func serve(t *testing.T, d db.DB, entities ...entity.Entity) func(p api.Authoriz
 			t.Fatal(err)
 		}
 	}
+	reads := query.New(st, index.Options{})
+	if memory {
+		var keys []string
+		for _, e := range entities {
+			for _, r := range entity.Flatten(e, nil) {
+				keys = append(keys, r.Key)
+			}
+		}
+		if err := reads.Load(t.Context(), append(keys, "metadata.uid")...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	log := slog.New(slog.DiscardHandler)
 	engine := ingest.NewEngine(ingest.Options{
 		Store: st, Log: log, Stitcher: stitch.New(stitch.Options{Store: st, Log: log}),
@@ -91,7 +103,7 @@ func serve(t *testing.T, d db.DB, entities ...entity.Entity) func(p api.Authoriz
 	return func(p api.Authorizer, request, body string) answer {
 		t.Helper()
 		mux := &httpx.Mux{Errors: httpx.ErrorWriter{Log: log}}
-		api.Register(muxRouter{t, mux}, api.Deps{Query: query.New(st, index.Options{}), Engine: engine, Store: st, Integrations: new(scm.Integrations), Log: log, Authorizer: p})
+		api.Register(muxRouter{t, mux}, api.Deps{Query: reads, Engine: engine, Store: st, Integrations: new(scm.Integrations), Log: log, Authorizer: p})
 		method, path, _ := strings.Cut(request, " ")
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
@@ -101,10 +113,15 @@ func serve(t *testing.T, d db.DB, entities ...entity.Entity) func(p api.Authoriz
 	}
 }
 
+// decisions runs a test on both databases, with reads that go there and from memory.
 func decisions(t *testing.T, test func(t *testing.T, ask func(p api.Authorizer, request, body string) answer)) {
-	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
-		test(t, serve(t, d, component("seen", "service"), component("hidden", "library")))
-	})
+	for name, memory := range map[string]bool{"database": false, "memory": true} {
+		t.Run(name, func(t *testing.T) {
+			dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+				test(t, serve(t, d, memory, component("seen", "service"), component("hidden", "library")))
+			})
+		})
+	}
 }
 
 // TestDecisions has the rows of the table of decisions in contract catalog.md 1.7.

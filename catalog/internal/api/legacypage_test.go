@@ -37,7 +37,7 @@ func TestSEC11_LimitsAreCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ask := serve(t, d)
+	ask := serve(t, d, false)
 	var names []string
 	read := func(path string) answer {
 		t.Helper()

@@ -174,7 +174,7 @@ func TestStatementsFromMemory(t *testing.T) {
 	}
 }
 
-// Benchmarks over 10,000 entities, on both databases.
+// Benchmarks over 10,000 entities, on both databases, which answer themselves and from memory.
 func BenchmarkReads(b *testing.B) {
 	for name, open := range map[string]func() db.DB{
 		"SQLite":     func() db.DB { return dbtest.SQLite(b, store.Migrations()) },
@@ -185,32 +185,39 @@ func BenchmarkReads(b *testing.B) {
 		if _, err := d.Exec(b.Context(), db.Same("ANALYZE")); err != nil {
 			b.Fatal(err)
 		}
-		q := query.New(store.New(d), index.Options{})
+		database, memory := query.New(store.New(d), index.Options{}), query.New(store.New(d), index.Options{})
+		load(b, d, memory)
 		kind, typ := filter.KeyIn("kind", "component"), filter.KeyIn("spec.type", "service")
 		both := filter.AllOf(kind, typ)
 		ref, _ := entity.ParseRef(all[77].ref)
 		for _, bb := range []struct {
 			name string
-			read func() error
+			read func(q *query.Query) error
 		}{
-			{"ByRef", func() error { return second(q.ByRef(b.Context(), ref, query.Auth{})) }},
-			{"Page", func() error {
+			{"ByRef", func(q *query.Query) error { return second(q.ByRef(b.Context(), ref, query.Auth{})) }},
+			{"Page", func(q *query.Query) error {
 				return second(q.Page(b.Context(), query.PageRequest{Where: &both, Order: []query.Order{{Field: "metadata.name"}}, Limit: pointer(20)}))
 			}},
-			{"FullText", func() error {
+			{"FullText", func(q *query.Query) error {
 				return second(q.Page(b.Context(), query.PageRequest{FullText: &query.FullText{Term: "eta", Fields: []string{"metadata.title"}}, Limit: pointer(20)}))
 			}},
-			{"Facets", func() error { return second(q.Facets(b.Context(), []string{"kind", "spec.type"}, nil, query.Auth{})) }},
-			{"FacetsUnderFilter", func() error { return second(q.Facets(b.Context(), []string{"spec.type"}, &kind, query.Auth{})) }},
+			{"Facets", func(q *query.Query) error {
+				return second(q.Facets(b.Context(), []string{"kind", "spec.type"}, nil, query.Auth{}))
+			}},
+			{"FacetsUnderFilter", func(q *query.Query) error {
+				return second(q.Facets(b.Context(), []string{"spec.type"}, &kind, query.Auth{}))
+			}},
 		} {
-			b.Run(fmt.Sprintf("%s/%s", name, bb.name), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					if err := bb.read(); err != nil {
-						b.Fatal(err)
+			for from, q := range map[string]*query.Query{"database": database, "memory": memory} {
+				b.Run(fmt.Sprintf("%s/%s/%s", bb.name, name, from), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						if err := bb.read(q); err != nil {
+							b.Fatal(err)
+						}
 					}
-				}
-			})
+				})
+			}
 		}
 	}
 }
