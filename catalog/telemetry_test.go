@@ -60,7 +60,7 @@ func TestEngineIsMeasuredAndTraced(t *testing.T) {
 		name := span.Name()
 		for _, a := range span.Attributes() {
 			if strings.HasPrefix(string(a.Key), "backstage.catalog.processor.") {
-				name += fmt.Sprintf(" %s=%s", strings.TrimPrefix(string(a.Key), "backstage.catalog.processor."), a.Value.Emit())
+				name += fmt.Sprintf(" %s=%s", strings.TrimPrefix(string(a.Key), "backstage.catalog.processor."), a.Value.String())
 			}
 		}
 		names = append(names, name)
@@ -82,7 +82,7 @@ func measured(t *testing.T, reader sdkmetric.Reader) (out []string) {
 	}
 	add := func(name string, set attribute.Set) {
 		for _, a := range set.ToSlice() {
-			name += fmt.Sprintf(" %s=%s", a.Key, a.Value.Emit())
+			name += fmt.Sprintf(" %s=%s", a.Key, a.Value.String())
 		}
 		out = append(out, name)
 	}
