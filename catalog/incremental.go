@@ -73,7 +73,7 @@ func (o IncrementalOptions) validate() error {
 	}
 	for i, d := range o.Backoff {
 		if d <= 0 {
-			errs = append(errs, fmt.Errorf("backoff [%d] is %s; expected more than 0", i, d))
+			errs = append(errs, fmt.Errorf("option Backoff[%d] is %s; expected more than 0", i, d))
 		}
 	}
 	if p := o.RejectRemovalsAbovePercentage; p < 0 || p > 100 {
