@@ -114,11 +114,23 @@ func TestRoutes(t *testing.T) {
 		if !ok {
 			t.Errorf("route %q has no row in permissions: say which permission it asks for", key)
 		}
-		fmt.Fprintf(&page, "| %s | `%s` | %s | %s | %d MiB |\n", r.Plugin, r.Pattern, r.Caller, permission, r.MaxBody>>20)
+		l, ok := narrower[key]
+		if !ok || l.caller == "" {
+			l.caller = r.Caller
+		}
+		if l.body == 0 {
+			l.body = r.MaxBody
+		}
+		fmt.Fprintf(&page, "| %s | `%s` | %s | %s | %s |\n", r.Plugin, r.Pattern, l.caller, permission, size(l.body))
 	}
 	for key := range permissions {
 		if !seen[key] {
 			t.Errorf("no route %q: take its row out of permissions", key)
+		}
+	}
+	for key := range narrower {
+		if !seen[key] {
+			t.Errorf("no route %q: take its row out of narrower", key)
 		}
 	}
 	golden(t, "routes.md", page.String())

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/backendtest"
+)
+
+// narrower is what the handlers of routes allow, where that is less than the host does:
+// who may call, and how large a body may be. TestNarrowerRoutes asks them.
+var narrower = func() map[string]limits {
+	out := map[string]limits{
+		"events POST /bus/v1/events":                     {caller: onlyServices, body: 5<<20 + 64<<10},
+		"events PUT /bus/v1/subscriptions/{id}":          {caller: onlyServices},
+		"events GET /bus/v1/subscriptions/{id}/events":   {caller: onlyServices},
+		"events PUT /bus/v1/subscriptions/{id}/lease":    {caller: onlyServices},
+		"events DELETE /bus/v1/subscriptions/{id}/lease": {caller: onlyServices},
+		"events POST /http/{topic}":                      {body: 5 << 20},
+	}
+	for _, pattern := range []string{
+		"POST /entities/by-query", "POST /entities/by-refs", "POST /entity-facets", "POST /refresh", "POST /locations", "POST /locations/by-query",
+		"PUT /locations/{id}", "POST /analyze-location", "POST /.well-known/backstage/permissions/apply-conditions",
+		"POST /callboard/v1/held-removals/release", "POST /callboard/v1/trash/restore",
+	} {
+		out["catalog "+pattern] = limits{body: 2 << 20}
+	}
+	return out
+}()
+
+type limits struct {
+	caller string
+	body   int64
+}
+
+const onlyServices = "service"
+
+// size writes a limit in MiB.
+func size(bytes int64) string {
+	if bytes%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%.2f MiB", float64(bytes)/(1<<20))
+}
+
+// TestNarrowerRoutes holds that what routes.md says of these routes is so.
+func TestNarrowerRoutes(t *testing.T) {
+	const token = "a-token-of-this-test"
+	cfg, err := backendtest.Config(t, `
+auth: {providers: {guest: {}}}
+events: {http: {topics: [x]}}
+backend: {auth: {externalAccess: [{type: static, options: {subject: test, token: `+token+`}}]}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := portal(backend.WithConfig(cfg), backend.WithLogger(slog.DiscardHandler), backend.Development())
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Stop(t.Context()) }()
+	ask := func(method, path, token string, body []byte) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, "http://"+b.Addr().String()+path, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(text)
+	}
+	code, text := ask("POST", "/api/auth/guest/refresh", "", nil)
+	var session struct {
+		Identity struct{ Token string } `json:"backstageIdentity"`
+	}
+	if err := json.Unmarshal([]byte(text), &session); err != nil || session.Identity.Token == "" {
+		t.Fatalf("sign in: %d %s", code, text)
+	}
+	placeholder := regexp.MustCompile(`\{[a-z_.]+\}`)
+	for key, l := range narrower {
+		plugin, pattern, _ := strings.Cut(key, " ")
+		method, path, _ := strings.Cut(pattern, " ")
+		path = "/api/" + plugin + placeholder.ReplaceAllString(path, "x")
+		if l.caller == onlyServices {
+			if code, text := ask(method, path, session.Identity.Token, []byte("{}")); code != http.StatusForbidden {
+				t.Errorf("%s: a user is answered %d %s", key, code, text)
+			}
+		}
+		if l.body == 0 {
+			continue
+		}
+		for _, over := range []bool{false, true} {
+			n := l.body - 1000
+			if over {
+				n = l.body + 1
+			}
+			doc := []byte(`{"x":"` + strings.Repeat("a", int(n)-8) + `"}`)
+			code, text := ask(method, path, token, doc)
+			if refused := code == http.StatusRequestEntityTooLarge || code == http.StatusBadRequest && strings.Contains(text, "larger"); refused != over {
+				t.Errorf("%s: %d bytes are answered %d %.200s", key, len(doc), code, text)
+			}
+		}
+	}
+}
