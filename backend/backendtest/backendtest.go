@@ -7,8 +7,10 @@
 // Every graph is built twice, so that a constructor with side effects shows. The backend
 // goes by a clock that Advance moves.
 //
-// For unit tests there are fakes of single core services: Events, Cache, Actions, Clients,
-// Users and Audit, with a Clock for those that need one.
+// For unit tests there are fakes of single core services: Auth, Users, Clients, Discovery,
+// Installed (metadata), Scheduler, Cache, Events, Actions, Grants (permissions of actions),
+// Rates, Audit and Health, with a Clock for those that need one. Those of the URL reader
+// are in scm/scmtest, databases in db/dbtest.
 package backendtest
 
 import (
