@@ -247,10 +247,8 @@ func (c *core) open(ctx context.Context, comp *composition) error {
 	if c.sections.Auth.DangerouslyDisableDefaultAuthPolicy {
 		c.log.Warn("backend.auth.dangerouslyDisableDefaultAuthPolicy is set: everybody who reaches this backend may use its API")
 	}
-	if err := c.listenForScrapes(ctx); err != nil {
-		return err
-	}
-	if err := c.server.Start(ctx); err != nil {
+	if err := errors.Join(c.listenForScrapes(ctx), c.server.Start(ctx)); err != nil {
+		_ = c.server.Close()
 		return c.cfg.Locate(err)
 	}
 	c.discovery.opened(c.server.Addr(), c.sections.Server)

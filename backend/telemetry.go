@@ -111,11 +111,13 @@ func (c *core) listenForScrapes(ctx context.Context) error {
 	if c.sections.Metrics.Listen.IsZero() || scrape == nil {
 		return nil
 	}
-	var err error
-	if c.scrapes, err = telemetry.Listen(ctx, c.sections.Metrics.Listen, scrape, c.log); err == nil {
-		c.log.Info("metrics are served", "address", c.scrapes.Addr().String(), "path", "/metrics")
+	scrapes, err := telemetry.Listen(ctx, c.sections.Metrics.Listen, scrape, c.log)
+	if err != nil {
+		return config.AtWithFix("backend.metrics.listen", err, "stop what listens there, or choose another address")
 	}
-	return err
+	c.scrapes = scrapes
+	c.log.Info("metrics are served", "address", c.scrapes.Addr().String(), "path", "/metrics")
+	return nil
 }
 
 // closeTelemetry sends what is left. That it cannot is no reason to call a stop a failure.

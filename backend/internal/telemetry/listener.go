@@ -52,7 +52,7 @@ type Listener struct {
 func Listen(ctx context.Context, a Address, scrape http.Handler, log *slog.Logger) (*Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", a.text)
 	if err != nil {
-		return nil, fmt.Errorf("backend.metrics.listen: listen on %s: %w", a.text, err)
+		return nil, fmt.Errorf("listen on %s: %w", a.text, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", scrape)
