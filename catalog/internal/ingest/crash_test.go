@@ -65,7 +65,10 @@ func crashWorld(round int) (files map[string]string, sets map[string][]Deferred)
 			docs = append(docs, yamlComponent(fmt.Sprintf("moving%d", f/2), fmt.Sprint("round ", round/3)))
 		}
 		if f < 3 {
-			docs = append(docs, nested(fmt.Sprintf("n%d", f), fmt.Sprintf("f%d.yaml", 5+f)))
+			// Nothing else leads there: of two that do, either may be the origin.
+			deep := fmt.Sprintf("deep%d.yaml", f)
+			docs = append(docs, nested(fmt.Sprintf("n%d", f), deep))
+			files[fileURL(deep)] = documents(yamlComponent(fmt.Sprintf("deep%d", f), fmt.Sprint("round ", round)), yamlComponent(fmt.Sprintf("deeper%d", f), ""))
 		}
 		files[fileURL(fmt.Sprintf("f%d.yaml", f))] = documents(docs...)
 		if (f+round)%3 != 0 {
