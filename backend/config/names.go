@@ -34,6 +34,9 @@ func hidden(p path, n *node) bool {
 	if n != nil && n.external || secretPath(p) {
 		return true
 	}
+	if len(p) > 0 && p[len(p)-1].key == "type" {
+		return false // which kind of secret it is, is none
+	}
 	for i := range p {
 		if !p[i].list && secretPath(p[:i+1]) {
 			return true
