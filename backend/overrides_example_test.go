@@ -59,6 +59,38 @@ func ExampleNewPluginService_auth() {
 	// hello, plugin:visitor
 }
 
+// sparing is a Clients that calls no plugin named in it.
+type sparing struct {
+	backend.Clients
+	spared string
+}
+
+// Client implements backend.Clients.
+func (s sparing) Client(ctx context.Context, c backend.Credentials, plugin string) (*http.Client, string, error) {
+	if plugin == s.spared {
+		return nil, "", apierr.ServiceUnavailable.New("%s is being moved, and not called today", plugin)
+	}
+	return s.Clients.Client(ctx, c, plugin)
+}
+
+// The Clients of every plugin are replaced, so that nobody calls a plugin that is being
+// moved.
+func ExampleNewPluginService_clients() {
+	service := backend.NewPluginService(func(_ backend.PluginID, base backend.Clients) (backend.Clients, error) {
+		return sparing{base, "catalog"}, nil
+	})
+	done := make(chan struct{})
+	visitor := backend.NewPlugin("visitor", fx.Invoke(func(clients backend.Clients, a backend.Auth, life fx.Lifecycle) {
+		life.Append(fx.StartHook(func(ctx context.Context) {
+			defer close(done)
+			_, _, err := clients.Client(ctx, a.Own(), "catalog")
+			fmt.Println(err)
+		}))
+	}))
+	runExample(done, service, visitor)
+	// Output: catalog is being moved, and not called today
+}
+
 // closed is a Router whose routes are not for services.
 type closed struct{ backend.Router }
 
