@@ -260,7 +260,7 @@ func TestConnectionsAreClosedWhenNobodyUsesThem(t *testing.T) {
 	m := manager(t, fmt.Sprintf(`{client: pg, connection: %q, pluginDivisionMode: schema,
   knexConfig: {pool: {max: 3, idleTimeoutMillis: 200, reapIntervalMillis: 50}}}`, url))
 	const plugins = 20
-	const open = `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+	const open = `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`
 	var wg sync.WaitGroup
 	for i := range plugins {
 		d := m.Plugin(fmt.Sprintf("p%d", i)).DB()
