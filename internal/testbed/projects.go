@@ -68,14 +68,7 @@ func installProject(ctx context.Context, log io.Writer, t Tool) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return fmt.Errorf("npm project %s: no npm here", t.Project)
 	}
-	cache, err := CacheDir()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(cache, ".install-")
+	cache, work, err := workDir()
 	if err != nil {
 		return err
 	}
