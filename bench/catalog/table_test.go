@@ -23,6 +23,7 @@ var (
 	only    = flag.String("only", "", "part of the names of the scenarios to run; with it nothing is written")
 	profile = flag.String("profile", "", "a directory for CPU profiles of the portal, one for each scenario")
 	files   = flag.Bool("files", true, "ingest through files, too")
+	longest = flag.Bool("statements", false, "print the statements that took longest while entities were ingested")
 )
 
 // place annotates an entity as providers do.
@@ -89,10 +90,19 @@ func ingestFiles(t *testing.T, n int) {
 	p := launch(t, d.url, fmt.Sprintf("{type: file, target: %q}", root))
 	began := time.Now()
 	before := spent(t, p, d)
+	if *profile != "" {
+		p.call("/profile?file=" + url.QueryEscape(filepath.Join(*profile, "files.pprof")))
+	}
 	end := d.settled(t, n)
 	after, done := spent(t, p, d), d.work(t)
+	if *profile != "" {
+		p.call("/profile")
+	}
 	fmt.Println(ingestHead)
 	ingestRow(t, "through files, from readiness", n, end.Sub(began), after.minus(before), work{done.statements - start.statements, done.rows - start.rows}, p.peakRSS())
+	if *longest {
+		d.longest(t)
+	}
 	if *only == "" {
 		depth := depthOf(t, p, newOrg(n-4).components)
 		if depth != 5 {

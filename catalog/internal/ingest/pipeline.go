@@ -47,6 +47,7 @@ type outcome struct {
 	relations   []entity.Relation
 	refreshKeys []string
 	cache       *cache
+	parking     parking // of the documents of children; to be closed
 }
 
 // A run is the state of one pass through the pipeline.
@@ -65,14 +66,21 @@ type run struct {
 }
 
 // Process runs e, which a source emitted, through all stages. places is where it
-// stands in its file.
+// stands in its file. The caller closes the parking of the outcome.
 func (p *Pipeline) Process(ctx context.Context, e entity.Entity, places []byte, kept *cache) outcome {
 	r := &run{Pipeline: p, self: e.Ref().String(), places: places, seen: map[string]int{}}
 	r.out = outcome{ref: r.self, cache: kept, unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
+	complete := false
+	defer func() {
+		if !complete { // a processor panicked
+			r.out.parking.close()
+		}
+	}()
 	if err := r.stages(ctx, e); err != nil {
 		r.out.fatal = true
 		r.out.failures = append(r.out.failures, failuresOf(CodeEntity, locate(err, places))...)
 	}
+	complete = true
 	return r.out
 }
 
@@ -255,11 +263,11 @@ func (r *run) by(p Processor, err error) error {
 // with is the context of one step of a processor, to be ended.
 func (r *run) with(ctx context.Context, p Processor, stage string) (step context.Context, end func()) {
 	step, span := r.Telemetry.Step(ctx, stage, p.Name)
-	return r.runFor(p).in(step), func() { span.End() }
+	return r.runFor(p, r.emit).in(step), func() { span.End() }
 }
 
-func (r *run) runFor(p Processor) *Run {
-	run := &Run{Origin: r.origin, processor: p.Name, parse: r.Parse, emit: r.emit, cache: r.out.cache}
+func (r *run) runFor(p Processor, emit func(Emission)) *Run {
+	run := &Run{Origin: r.origin, processor: p.Name, parse: r.Parse, emit: emit, cache: r.out.cache}
 	if r.ReadBeside != nil {
 		run.beside = func(ctx context.Context, ref string) ([]byte, entity.Location, error) {
 			return r.ReadBeside(ctx, r.loc, r.origin, ref)

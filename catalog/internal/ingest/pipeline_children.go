@@ -29,40 +29,61 @@ func boundKey(key string) string {
 	return fmt.Sprintf("%s#sha256:%x", key[:180], sha256.Sum256([]byte(key)))
 }
 
-// addEntity makes a child of an emitted entity: checked, annotated, hashed.
+// addEntity notes what an entity was made into. Errors are about its document.
 func (r *run) addEntity(e Emission) {
-	bad := func(err error) {
-		if e.doc != nil {
-			err = e.doc.Err(err)
-		}
+	if e.made == nil {
+		e = r.make(e)
+	}
+	c, err := *e.made, e.err
+	if err != nil {
 		if r.reading != nil {
 			r.reading.failed = true
 		} else {
 			r.out.unreadable[anyTarget] = true
 		}
 		r.fail(CodeDocument, err)
+		return
 	}
+	if c.Ref == r.self {
+		r.warn("an entity that emits itself is left out", "entity", c.Ref, "location", e.at.String())
+		return
+	}
+	if r.reading != nil {
+		c.via = r.reading.via
+	}
+	r.addChild(c)
+}
+
+// make makes a child of an emitted entity: checked, annotated, hashed. It reads what
+// does not change during a run, so that several goroutines may call it.
+func (r *run) make(e Emission) Emission {
+	c, err := r.childOf(e)
+	if err != nil && e.doc != nil {
+		err = e.doc.Err(err)
+	}
+	e.made, e.err = &c, err
+	e.entity, e.doc = nil, nil // the child holds what is needed of them
+	return e
+}
+
+func (r *run) childOf(e Emission) (c child, err error) {
 	made, err := entity.Normalize(e.entity)
 	if err != nil {
-		bad(err)
-		return
+		return c, err
 	}
 	if err := r.Model.CheckIdentity(made); err != nil {
-		bad(err)
-		return
+		return c, err
 	}
 	ref := made.Ref().String()
 	if ref == r.self {
-		r.warn("an entity that emits itself is left out", "entity", ref, "location", e.at.String())
-		return
+		return child{Ref: ref}, nil
 	}
 	made = annotated(made, e.at, r.origin)
-	document, err := made.MarshalStable()
+	doc, err := made.MarshalStable()
 	if err != nil {
-		bad(err)
-		return
+		return c, err
 	}
-	c := child{Ref: ref, Kind: made.Kind(), SpecType: made.SpecString("type"), Key: e.at.String(), at: e.at, document: document}
+	c = child{Ref: ref, Kind: made.Kind(), SpecType: made.SpecString("type"), Key: e.at.String(), at: e.at, document: document{held: slices.Clip(doc)}}
 	if e.key != nil {
 		c.Key = *e.key
 	}
@@ -70,19 +91,15 @@ func (r *run) addEntity(e Emission) {
 		c.doc = e.doc
 	}
 	if c.places, err = placesOf(e.doc, r.faults); err != nil {
-		bad(err)
-		return
+		return c, err
 	}
 	hash := sha256.New()
-	hash.Write(document)
+	hash.Write(doc)
 	if strings.Contains(string(c.places), `"at"`) {
 		hash.Write(c.places) // so that a line number that is shown is the right one
 	}
 	c.Hash = hash.Sum(nil)
-	if r.reading != nil {
-		c.via = r.reading.via
-	}
-	r.addChild(c)
+	return c, nil
 }
 
 // faults is what the child's own run will probably complain about.
@@ -123,5 +140,6 @@ func (r *run) addChild(c child) {
 		return
 	}
 	r.seen[id] = len(r.out.children)
+	c.document = r.out.parking.put(c.document)
 	r.out.children = append(r.out.children, c)
 }

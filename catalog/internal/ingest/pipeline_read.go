@@ -35,21 +35,29 @@ func (r *run) readTargets(ctx context.Context, e entity.Entity) {
 		targets = append(targets, t)
 	}
 	targets = append(targets, e.SpecStrings("targets")...)
-	read := make(map[string]*target)
+	optional := e.SpecString("presence") == "optional"
+	locs, errs := make([]entity.Location, len(targets)), make([]error, len(targets))
+	twice := map[string]bool{}
+	var ahead []*readAhead
 	for i, t := range targets {
-		loc, err := r.resolve(typ, t)
-		if err != nil {
+		if locs[i], errs[i] = r.resolve(typ, t); errs[i] == nil && !twice[locs[i].String()] {
+			twice[locs[i].String()] = true
+			ahead = append(ahead, &readAhead{target: i, loc: locs[i], optional: optional, known: r.knownAt(locs[i])})
+		}
+	}
+	r.readAll(ctx, ahead)
+	read := make(map[string]*target)
+	for i := range targets {
+		before := len(r.out.failures)
+		switch {
+		case errs[i] != nil:
 			// Where it would have pointed is not known, so nothing of this Location goes.
 			r.out.unreadable[anyTarget] = true
-			r.fail(CodeTarget, err)
-			r.about(len(r.out.failures)-1, e, i)
-			continue
+			r.fail(CodeTarget, errs[i])
+		case len(ahead) > 0 && ahead[0].target == i:
+			read[locs[i].String()] = r.takeIn(ahead[0])
+			ahead = ahead[1:]
 		}
-		if _, twice := read[loc.String()]; twice {
-			continue
-		}
-		before := len(r.out.failures)
-		read[loc.String()] = r.readTarget(ctx, loc, e.SpecString("presence") == "optional")
 		r.about(before, e, i)
 	}
 	for name, t := range read {
@@ -112,37 +120,106 @@ func (r *run) resolve(typ, targetText string) (entity.Location, error) {
 	return loc, nil
 }
 
-func (r *run) readTarget(ctx context.Context, loc entity.Location, optional bool) *target {
-	name := loc.String()
-	known := r.out.cache.Targets[name]
+// aheadOf is how many targets of one Location are read at the same time, or wait to be
+// taken in: their order is that of the Location, and their memory is bounded.
+const aheadOf = 4
+
+// A readAhead is a target that is read before its turn comes.
+type readAhead struct {
+	target   int // which one of the Location's
+	loc      entity.Location
+	optional bool
+	known    *target // what was read there in an earlier run; nil: nothing of use
+
+	read  func(emit func(Emission)) error
+	done  chan struct{}
+	next  func() // lets another one begin
+	found []Emission
+	err   error
+	panic any
+}
+
+// knownAt is what an earlier run read at loc for the same origin.
+func (r *run) knownAt(loc entity.Location) *target {
+	known := r.out.cache.Targets[loc.String()]
 	if known != nil && known.Origin != r.origin.String() {
-		known = nil
+		return nil
 	}
-	r.reading = &reading{via: viaOf(loc), firstChild: len(r.out.children)}
+	return known
+}
+
+// readAll begins to read. A target that is alone is read when its turn comes, so that
+// nothing of it has to be kept.
+func (r *run) readAll(ctx context.Context, all []*readAhead) {
+	for _, a := range all {
+		a.read = func(emit func(Emission)) error { return r.readWith(ctx, a, emit) }
+	}
+	if len(all) < 2 {
+		return
+	}
+	var begin func()
+	begin = func() {
+		if len(all) == 0 {
+			return
+		}
+		a := all[0]
+		all = all[1:]
+		a.done, a.next = make(chan struct{}), begin
+		go func() {
+			defer close(a.done)
+			defer func() { a.panic = recover() }()
+			a.err = a.read(func(e Emission) {
+				if e.kind == foundEntity {
+					e = r.make(e)
+				}
+				a.found = append(a.found, e)
+			})
+		}()
+	}
+	for range min(aheadOf, len(all)) {
+		begin()
+	}
+}
+
+// takeIn makes what is at a target part of the outcome; nil if it was not read whole.
+func (r *run) takeIn(a *readAhead) *target {
+	r.reading = &reading{via: viaOf(a.loc), firstChild: len(r.out.children)}
 	defer func() { r.reading = nil }()
-	err := r.readWith(ctx, loc, optional, known)
-	at := r.reading
-	if err != nil {
-		r.emit(Failed(loc, err))
+	if a.done == nil {
+		a.err = a.read(r.emit)
+	} else {
+		<-a.done
+		a.next()
+		if a.panic != nil {
+			panic(a.panic)
+		}
+		for _, e := range a.found {
+			r.emit(e)
+		}
+		a.found = nil
 	}
+	if a.err != nil {
+		r.emit(Failed(a.loc, a.err))
+	}
+	at := r.reading
 	if at.failed {
 		r.out.unreadable[at.via] = true
 		return nil
 	}
 	if at.unchanged {
-		if known == nil {
-			r.emit(Failed(loc, errors.New("the reader says that nothing changed since a version it was not given")))
+		if a.known == nil {
+			r.emit(Failed(a.loc, errors.New("the reader says that nothing changed since a version it was not given")))
 			r.out.unreadable[at.via] = true
 			return nil
 		}
-		for _, c := range known.Children {
+		for _, c := range a.known.Children {
 			c.via = at.via
 			r.addChild(c)
 		}
-		for _, key := range known.Keys {
+		for _, key := range a.known.Keys {
 			r.addKey(key)
 		}
-		return known
+		return a.known
 	}
 	if len(r.out.children) == at.firstChild {
 		r.empty++
@@ -153,18 +230,19 @@ func (r *run) readTarget(ctx context.Context, loc entity.Location, optional bool
 	return &target{Version: at.version, Origin: r.origin.String(), Children: slices.Clone(r.out.children[at.firstChild:]), Keys: at.keys}
 }
 
-func (r *run) readWith(ctx context.Context, loc entity.Location, optional bool, known *target) error {
+// readWith asks the readers for a target, until one is responsible.
+func (r *run) readWith(ctx context.Context, a *readAhead, emit func(Emission)) error {
 	for _, p := range r.Processors {
 		if p.Read == nil {
 			continue
 		}
-		run := r.runFor(p)
-		run.Optional = optional
-		if known != nil {
-			run.Version = known.Version
+		run := r.runFor(p, emit)
+		run.Optional = a.optional
+		if a.known != nil {
+			run.Version = a.known.Version
 		}
 		step, span := r.Telemetry.Step(ctx, stageRead, p.Name)
-		handled, err := p.Read(run.in(step), loc, r.emit)
+		handled, err := p.Read(run.in(step), a.loc, emit)
 		span.End()
 		if err != nil {
 			return r.by(p, err)
@@ -173,5 +251,5 @@ func (r *run) readWith(ctx context.Context, loc entity.Location, optional bool, 
 			return nil
 		}
 	}
-	return apierr.Input.New("nothing in this catalog reads locations of type %s; add the module that does, or correct %s", loc.Type, loc)
+	return apierr.Input.New("nothing in this catalog reads locations of type %s; add the module that does, or correct %s", a.loc.Type, a.loc)
 }
