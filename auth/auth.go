@@ -25,16 +25,6 @@ import (
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
 
-// Config is the section auth, as far as it is read here.
-type Config struct {
-	Providers Providers `config:"providers" doc:"the ways to sign in"`
-}
-
-// Providers are the ways to sign in.
-type Providers struct {
-	Guest *GuestConfig `config:"guest" doc:"sign in without an account, for development"`
-}
-
 // GuestConfig is auth.providers.guest (contract/auth.md section 5).
 type GuestConfig struct {
 	UserEntityRef                      string   `config:"userEntityRef" doc:"the user that guests are, user:development/guest if absent"`
@@ -60,23 +50,28 @@ func (c *GuestConfig) Validate() error {
 
 // Plugin returns the auth plugin.
 func Plugin() backend.Feature {
-	return backend.NewPlugin("auth", backend.Section("auth", Config{}), fx.Invoke(register))
+	return backend.NewPlugin("auth",
+		backend.ExtensionPoint[Extensions](),
+		backend.Section("auth", Config{}),
+		backend.Section("auth.providers.guest", (*GuestConfig)(nil)),
+		fx.Invoke(register))
 }
 
 type params struct {
 	fx.In
 
 	Config Config
+	Guest  *GuestConfig
 	Router backend.Router
 	Tokens backend.UserTokens
 	Env    backend.Environment
 }
 
 func register(p params) {
-	a := &api{config: p.Config, tokens: p.Tokens, env: p.Env}
+	a := &api{guest: p.Guest, tokens: p.Tokens, env: p.Env}
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
 	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
-	if p.Config.Providers.Guest != nil {
+	if p.Guest != nil {
 		p.Router.Handle("GET /guest/refresh", a.guestRefresh, open)
 		p.Router.Handle("POST /guest/refresh", a.guestRefresh, open)
 		p.Router.Handle("GET /guest/start", a.guestStart, open)
@@ -87,7 +82,7 @@ func register(p params) {
 }
 
 type api struct {
-	config Config
+	guest  *GuestConfig
 	tokens backend.UserTokens
 	env    backend.Environment
 }
@@ -111,7 +106,7 @@ type identity struct {
 }
 
 func (a *api) guestRefresh(w http.ResponseWriter, r *http.Request) error {
-	guest := a.config.Providers.Guest
+	guest := a.guest
 	if a.env != backend.DevelopmentEnvironment && !guest.DangerouslyAllowOutsideDevelopment {
 		return apierr.NotAllowed.New("the guest sign-in is for development; auth.providers.guest.dangerouslyAllowOutsideDevelopment allows it elsewhere")
 	}
