@@ -52,6 +52,8 @@ type unknownUsers struct {
 	AllowUnknownUser bool `config:"dangerouslyAllowSignInWithoutUserInCatalog"`
 }
 
+func (u unknownUsers) unknown() bool { return u.AllowUnknownUser }
+
 // finish signs in as the user that was found, or as user:default/<key> if there is none
 // and the option allows that.
 func (u unknownUsers) finish(ctx context.Context, users Users, user entity.Entity, err error, key string) (Identity, error) {

@@ -30,7 +30,7 @@ func LocalPart(email string) string {
 	return local
 }
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9._+-]+$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // IsName reports whether a text may become the name of an entity reference. Texts with a
 // colon or a slash would become a reference to something else (contract/auth.md 6.3).
