@@ -362,3 +362,7 @@ func has[K comparable, V any](m map[K]V, keys ...K) bool {
 	return true
 }
 
+// resolverModule adds a resolver for all providers.
+func resolverModule(name string, r auth.SignInResolver) backend.Feature {
+	return backend.NewModule("auth", name, fx.Invoke(func(x *auth.Extensions) { x.AddResolver(name, r) }))
+}

@@ -105,7 +105,7 @@ func (e *environment) scope(r *http.Request, requested []string) string {
 	}
 	union := flow.Union(requested, granted, e.scopes.Required, e.additional)
 	if e.scopes.Transform != nil {
-		union = e.scopes.Transform(slices.Clone(union), slices.Clone(requested))
+		union = flow.Union(e.scopes.Transform(union, slices.Clone(requested)))
 	}
 	return strings.Join(union, " ")
 }

@@ -24,7 +24,7 @@ const handlerPath = "/handler"
 const chunk = 4000
 
 // maxChunks bounds how much a browser can make this server join.
-const maxChunks = 10
+const maxChunks = 20
 
 // NewCookies returns the cookies of a provider with that callback URL.
 func NewCookies(provider string, callback *url.URL) *Cookies {

@@ -101,6 +101,7 @@ func Origin(raw string) (string, error) {
 // for part of one label of the host or for a port, a question mark for one character, and
 // {a,b} for alternatives.
 func OriginPattern(pattern string) (*regexp.Regexp, error) {
+	pattern = strings.TrimSuffix(pattern, "/")
 	scheme, rest, ok := strings.Cut(pattern, "://")
 	if !ok || scheme != "http" && scheme != "https" && scheme != "{http,https}" {
 		return nil, errors.New("does not begin with http:// or https://")
@@ -111,7 +112,7 @@ func OriginPattern(pattern string) (*regexp.Regexp, error) {
 	var re strings.Builder
 	re.WriteString("(?i)^")
 	depth := 0
-	for _, r := range strings.TrimSuffix(pattern, "/") {
+	for _, r := range pattern {
 		switch {
 		case r == '*':
 			re.WriteString("[^./:]*")
