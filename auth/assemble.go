@@ -126,9 +126,9 @@ func configured(entry ResolverConfig, known map[string]SignInResolver) (SignInRe
 	r, ok := known[entry.Resolver]
 	if !ok {
 		names := slices.Sorted(maps.Keys(known))
-		what := "known are " + strings.Join(names, ", ")
+		what := "this provider knows " + strings.Join(names, ", ")
 		if near := config.Suggest(entry.Resolver, names); near != "" {
-			what = "did you mean " + near + "?"
+			what = "did you mean " + near + "? T" + what[1:]
 		}
 		return nil, entry.at("resolver", fmt.Errorf("Sign-in resolver '%s' is not available; %s", entry.Resolver, what)) // upstream's sentence
 	}
