@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/callboard-dev/callboard/auth/internal/flow"
 	"github.com/callboard-dev/callboard/auth/internal/resolve"
+	"github.com/callboard-dev/callboard/auth/internal/session"
+	"github.com/callboard-dev/callboard/auth/internal/store"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/config"
 )
@@ -161,16 +162,19 @@ func (a *api) seal(p params) error {
 	for _, s := range p.Config.Session.Secret {
 		secrets = append(secrets, s.Reveal())
 	}
+	var err error
 	if len(secrets) == 0 {
 		if used := a.configured(); len(used) > 0 && !a.dev {
 			return config.AtWithFix("auth.session.secret", fmt.Errorf("required key is missing: the sign-in with %s seals its cookies with it", strings.Join(used, ", ")),
 				"make one with: openssl rand -base64 32, and give it to all replicas")
 		}
-		one := make([]byte, 32)
-		rand.Read(one)
-		secrets = []string{string(one)}
+		// In development, who was signed in signs in again after a restart.
+		a.sealer = session.RandomSealer()
+	} else if a.sealer, err = session.NewSealer(secrets); err != nil {
+		return config.At("auth.session.secret", err)
 	}
-	return a.openSessions(secrets)
+	a.sessions = session.New(session.Options{Store: store.New(p.DB), Sealer: a.sealer, Log: p.Log, Now: a.now})
+	return nil
 }
 
 // configured lists the providers with a client at an identity provider.

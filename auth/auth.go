@@ -41,9 +41,12 @@ import (
 
 	"github.com/callboard-dev/callboard/auth/internal/flow"
 	"github.com/callboard-dev/callboard/auth/internal/resolve"
+	"github.com/callboard-dev/callboard/auth/internal/session"
+	"github.com/callboard-dev/callboard/auth/internal/store"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
 
@@ -52,6 +55,7 @@ func Plugin() backend.Feature {
 	return backend.NewPlugin("auth",
 		backend.ExtensionPoint[Extensions](),
 		backend.Section("auth", Config{}),
+		backend.Migrations(store.Migrations()),
 		fx.Invoke(register))
 }
 
@@ -65,6 +69,8 @@ type params struct {
 	Auth       backend.Auth
 	Tokens     backend.UserTokens
 	Clients    backend.Clients
+	DB         db.DB
+	Scheduler  backend.Scheduler
 	Discovery  backend.Discovery
 	Env        backend.Environment
 	Auditor    backend.Auditor
@@ -76,6 +82,9 @@ type params struct {
 func register(p params) error {
 	a, err := assemble(p)
 	if err != nil {
+		return err
+	}
+	if err := p.Scheduler.Schedule("clean-sessions", cleaning, a.sessions.Clean); err != nil {
 		return err
 	}
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
@@ -92,6 +101,9 @@ func register(p params) error {
 	return nil
 }
 
+// cleaning is how often expired sessions are deleted.
+var cleaning = config.Schedule{Frequency: config.Cadence{Every: config.Duration(10 * time.Minute)}, Timeout: config.Duration(5 * time.Minute)}
+
 // api is what the routes are methods of.
 type api struct {
 	providers map[string]*provider
@@ -99,8 +111,8 @@ type api struct {
 	origins   *flow.Origins
 	users     *resolve.Users
 	issuer    issuer
-	sealer    sealer
-	sessions  sessions
+	sealer    *session.Sealer
+	sessions  *session.Keeper
 	watch     *watch
 	dev       bool
 	now       func() time.Time

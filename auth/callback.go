@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/callboard-dev/callboard/auth/internal/flow"
+	"github.com/callboard-dev/callboard/auth/internal/session"
 	"github.com/callboard-dev/callboard/backend/apierr"
 )
 
@@ -28,7 +29,7 @@ func (a *api) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	state, invalid := flow.State{}, error(nil)
 	if encoded := answer.Get("state"); encoded != "" {
-		state, invalid = flow.DecodeState(encoded, a.signState)
+		state, invalid = flow.DecodeState(encoded, a.checkState)
 	}
 	env, err := a.environment(r, state.Env)
 	if invalid != nil && r.URL.Query().Get("env") == "" {
@@ -43,11 +44,11 @@ func (a *api) callback(w http.ResponseWriter, r *http.Request) error {
 	if invalid == nil && state.Nonce == "" {
 		invalid = apierr.NotAllowed.New("Auth response is missing the state")
 	}
-	page, session, err := a.origins.App(), (*sessionJSON)(nil), invalid
+	page, answered, err := a.origins.App(), (*sessionJSON)(nil), invalid
 	if invalid != nil {
 		state = flow.State{} // nothing that it says is used
 	} else if page, err = a.waiting(state); err == nil {
-		session, err = a.finish(w, r, env, state, answer, page)
+		answered, err = a.finish(w, r, env, state, answer, page)
 	}
 	env.cookies.Remove(w, r, flow.Nonce, page, a.now())
 	env.cookies.Remove(w, r, flow.Sealed, page, a.now())
@@ -57,7 +58,7 @@ func (a *api) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return flow.Popup(w, page, flow.Failure(a.errorObject(r.Context(), err)))
 	}
-	return flow.Popup(w, page, flow.Response(session))
+	return flow.Popup(w, page, flow.Response(answered))
 }
 
 // form returns the parameters that the identity provider has sent the browser with. The
@@ -104,9 +105,9 @@ func (a *api) finish(w http.ResponseWriter, r *http.Request, env *environment, s
 		mode = "redirect"
 	}
 	at := a.watch.begin(r, env.provider, env.name, mode)
-	session, err := a.signIn(at, w, r, env, state, answer, page)
+	answered, err := a.signIn(at, w, r, env, state, answer, page)
 	at.end(err)
-	return session, err
+	return answered, err
 }
 
 func (a *api) signIn(at *attempt, w http.ResponseWriter, r *http.Request, env *environment, state flow.State, answer url.Values, page string) (*sessionJSON, error) {
@@ -226,7 +227,7 @@ func (a *api) keep(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 		}
 		return nil
 	}
-	info := sessionInfo{Provider: env.provider, Env: env.name, RefreshToken: tokens.RefreshToken, Scope: scope, Life: env.life}
+	info := session.Info{Provider: env.provider, Env: env.name, RefreshToken: tokens.RefreshToken, Client: r.UserAgent(), Life: env.life}
 	if identity != nil {
 		info.User = identity.UserEntityRef
 	}

@@ -51,12 +51,17 @@ func TestSignInWithAPopup(t *testing.T) {
 		t.Errorf("the identity provider was asked with %q", p.idp.refreshed)
 	}
 
+	kept := b.cookie("/idp/refresh", "idp-refresh-token")
 	out := b.script("POST", "/idp/logout?env=production")
 	if out.status != 200 || out.body != "" || !has(out.removed(), "idp-refresh-token", "idp-granted-scope") || len(p.idp.revoked) != 1 {
 		t.Errorf("sign-out: %d %q %v, revoked %q", out.status, out.body, out.header, p.idp.revoked)
 	}
 	if after := b.script("GET", "/idp/refresh?env=production"); after.status != 401 {
 		t.Errorf("after the sign-out: %d %s", after.status, after.body)
+	}
+	b.keep("/idp/refresh", kept)
+	if after := b.script("GET", "/idp/refresh?env=production"); after.status != 401 || !has(after.removed(), "idp-refresh-token") {
+		t.Errorf("with a cookie that was kept: %d %s", after.status, after.body)
 	}
 }
 
@@ -178,16 +183,9 @@ func TestACallbackIsTheBrowsersOwn(t *testing.T) {
 		}, "missing cookie nonce"},
 		{"a flow cookie of another sign-in", func(t *testing.T, b *browser) message {
 			b.start(start)
-			at, _ := url.Parse(b.base + "/idp/handler/frame")
-			var flow *http.Cookie
-			for _, c := range b.http.Jar.Cookies(at) {
-				if c.Name == "idp-flow" {
-					flow = c
-				}
-			}
+			flow := b.cookie("/idp/handler/frame", "idp-flow")
 			state := b.start(start).Get("state")
-			flow.Path = "/api/auth/idp/handler"
-			b.http.Jar.SetCookies(at, []*http.Cookie{flow})
+			b.http.Jar.SetCookies(b.at("/idp/handler/frame"), []*http.Cookie{{Name: flow.Name, Value: flow.Value, Path: "/api/auth/idp/handler"}})
 			return frame(b, state, "")
 		}, "was not made for this sign-in"},
 		{"a state that somebody has changed", func(_ *testing.T, b *browser) message {

@@ -237,6 +237,32 @@ func (b *browser) script(method, path string, header ...string) answer {
 	return b.do(method, path, "", append([]string{"X-Requested-With", "XMLHttpRequest"}, header...)...)
 }
 
+func (b *browser) at(path string) *url.URL {
+	b.t.Helper()
+	u, err := url.Parse(b.base + path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return u
+}
+
+// cookie returns a cookie that the browser has for a path, nil if it has none.
+func (b *browser) cookie(path, name string) *http.Cookie {
+	b.t.Helper()
+	for _, c := range b.http.Jar.Cookies(b.at(path)) {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// keep puts a cookie into the browser that it had before.
+func (b *browser) keep(path string, c *http.Cookie) {
+	b.t.Helper()
+	b.http.Jar.SetCookies(b.at(path), []*http.Cookie{{Name: c.Name, Value: c.Value, Path: "/"}})
+}
+
 // start begins a sign-in and returns the parameters at the identity provider.
 func (b *browser) start(query string) url.Values {
 	b.t.Helper()

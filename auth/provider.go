@@ -2,10 +2,11 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/callboard-dev/callboard/auth/internal/session"
 )
 
 // A Provider is the client of this backend at an identity provider, in one environment
@@ -48,7 +49,7 @@ type SignOuter interface {
 
 // ErrSessionEnded says that the identity provider has ended a session for good, as
 // opposed to not having answered: the browser's cookie is removed then.
-var ErrSessionEnded = errors.New("the session at the identity provider has ended")
+var ErrSessionEnded = session.ErrEnded
 
 // A Flow is one sign-in: the same values at Start and at Callback, where they come from
 // the browser's sealed cookie.

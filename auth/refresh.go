@@ -5,9 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/callboard-dev/callboard/auth/internal/flow"
+	"github.com/callboard-dev/callboard/auth/internal/session"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
@@ -32,15 +35,18 @@ func (a *api) refresh(w http.ResponseWriter, r *http.Request) error {
 		return apierr.Authentication.Wrap(apierr.Input.New("Missing session cookie"), "Refresh failed")
 	}
 	at := a.watch.begin(r, env.provider, env.name, "refresh")
-	session, err := a.renew(at, w, r, env, cookie)
+	answered, err := a.renew(at, w, r, env, cookie)
 	at.end(err)
-	if err != nil {
-		if sessionEnded(err) {
-			a.forget(w, r, env)
-		}
-		return apierr.Authentication.Wrap(err, "Refresh failed")
+	switch {
+	case err == nil:
+		return httpx.JSON(w, http.StatusOK, answered)
+	case errors.Is(err, session.ErrBusy):
+		w.Header().Set("Retry-After", strconv.Itoa(int(session.RetryAfter/time.Second)))
+		return err
+	case sessionEnded(err):
+		a.forget(w, r, env)
 	}
-	return httpx.JSON(w, http.StatusOK, session)
+	return apierr.Authentication.Wrap(err, "Refresh failed")
 }
 
 func (a *api) renew(at *attempt, w http.ResponseWriter, r *http.Request, env *environment, cookie string) (*sessionJSON, error) {
@@ -50,40 +56,39 @@ func (a *api) renew(at *attempt, w http.ResponseWriter, r *http.Request, env *en
 	}
 	before, _ := env.cookies.Get(r, flow.GrantedScope)
 	scope := env.scope(r, flow.SplitScopes(r.URL.Query().Get("scope")))
-	ask := func(ctx context.Context, token string) (renewed, error) {
+	ask := func(ctx context.Context, token string) (session.Answer, error) {
 		who, s, err := client.Refresh(ctx, Session{RefreshToken: token, Scope: before}, scope)
 		if err != nil {
-			return renewed{}, err
+			return session.Answer{}, err
 		}
-		answer, err := refreshAnswer{Profile: clean(who, env.provider), Session: s}.encode()
-		return renewed{RefreshToken: s.RefreshToken, Answer: answer}, err
+		return refreshed{Profile: clean(who, env.provider), Session: s}.answer(a.now())
 	}
-	got, rotated, err := a.sessions.Refresh(at.ctx, env.provider, env.name, cookie, ask)
+	got, err := a.sessions.Refresh(at.ctx, session.Request{Provider: env.provider, Env: env.name, Cookie: cookie, Scope: scope}, ask)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := decodeRefresh(got.Answer)
+	answer, err := decodeRefreshed(got.Value)
 	if err != nil {
 		return nil, err
 	}
 	who := answer.Profile
 	at.subject = who.Subject
 	page := a.pageOrigin(r)
-	if rotated != "" {
+	if got.Cookie != cookie {
 		// Before the user is looked up: a session whose token was used must not get lost
 		// because the catalog is away.
-		env.cookies.Set(w, r, flow.RefreshToken, rotated, env.life, page, a.now())
+		env.cookies.Set(w, r, flow.RefreshToken, got.Cookie, env.life, page, a.now())
 	}
 	identity, err := a.identify(at, env.chain, who)
-	if errors.Is(err, errNobody) {
+	switch {
+	case errors.Is(err, errNobody):
 		// The user is gone from the catalog, and so is the session: it must not come back
 		// to life with the next user of that name.
-		if rotated != "" {
-			cookie = rotated
-		}
-		if _, ended := a.sessions.End(at.ctx, env.provider, env.name, cookie); ended != nil {
+		if _, ended := a.sessions.End(at.ctx, env.provider, env.name, got.Cookie); ended != nil && !sessionEnded(ended) {
 			a.log.WarnContext(at.ctx, "the session of a user who is gone was not ended", "provider", env.provider, "error", ended)
 		}
+	case err == nil && identity != nil && identity.UserEntityRef != got.User:
+		err = a.sessions.Assign(at.ctx, env.provider, env.name, got.Cookie, identity.UserEntityRef)
 	}
 	if err != nil {
 		return nil, err
@@ -169,12 +174,12 @@ func (a *api) proxyRefresh(w http.ResponseWriter, r *http.Request, p *proxy) err
 		return err
 	}
 	at := a.watch.begin(r, p.id, "", "proxy")
-	session, err := a.proxySignIn(at, r, p)
+	answered, err := a.proxySignIn(at, r, p)
 	at.end(err)
 	if err != nil {
 		return err
 	}
-	return httpx.JSON(w, http.StatusOK, session)
+	return httpx.JSON(w, http.StatusOK, answered)
 }
 
 func (a *api) proxySignIn(at *attempt, r *http.Request, p *proxy) (*sessionJSON, error) {

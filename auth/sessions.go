@@ -1,56 +1,34 @@
 package auth
 
 import (
-	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/callboard-dev/callboard/auth/internal/session"
 )
 
-// A sealer seals what browsers keep, and signs what they carry.
-type sealer interface {
-	Seal(purpose string, aad, plain []byte) (string, error)
-	Open(purpose string, aad []byte, sealed string) ([]byte, error)
-	MAC(purpose string, data []byte) []byte
-}
-
-// sessions are what the cookies <provider>-refresh-token stand for.
-type sessions interface {
-	Start(ctx context.Context, s sessionInfo) (cookie string, err error)
-	// Refresh calls ask with the session's refresh token, unless somebody else has just
-	// done so. The cookie is empty if the old one stays in use.
-	Refresh(ctx context.Context, provider, env, cookie string, ask func(ctx context.Context, refreshToken string) (renewed, error)) (renewed, string, error)
-	End(ctx context.Context, provider, env, cookie string) (refreshToken string, err error)
-}
-
-type sessionInfo struct {
-	Provider, Env string
-	User          string // empty if nobody was looked up
-	RefreshToken  string
-	Scope         string
-	Life          time.Duration
-}
-
-// renewed is the answer of an identity provider to a refresh.
-type renewed struct {
-	RefreshToken string // empty if the old one stays in use
-	Answer       []byte // a refreshAnswer, for those who wait for the same refresh
-}
-
-// refreshAnswer is what one refresh at the identity provider has come to.
-type refreshAnswer struct {
+// refreshed is what one refresh at the identity provider has come to, in the form in which
+// it is handed to the others who want the same refresh.
+type refreshed struct {
 	Profile    Profile
-	Unverified bool
+	Unverified bool // Profile.unverified
 	Session    Session
 }
 
-func (r refreshAnswer) encode() ([]byte, error) {
-	r.Unverified = r.Profile.unverified
-	r.Session.RefreshToken = ""
-	return json.Marshal(r)
+// answer seals nothing itself: the keeper does, and has the refresh token apart.
+func (r refreshed) answer(now time.Time) (session.Answer, error) {
+	out := session.Answer{RefreshToken: r.Session.RefreshToken}
+	if r.Session.ExpiresIn > 0 {
+		out.Expires = now.Add(r.Session.ExpiresIn)
+	}
+	r.Unverified, r.Session.RefreshToken = r.Profile.unverified, ""
+	var err error
+	out.Value, err = json.Marshal(r)
+	return out, err
 }
 
-func decodeRefresh(b []byte) (r refreshAnswer, err error) {
-	err = json.Unmarshal(b, &r)
+func decodeRefreshed(value []byte) (r refreshed, err error) {
+	err = json.Unmarshal(value, &r)
 	r.Profile.unverified = r.Unverified
 	return r, err
 }

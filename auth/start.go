@@ -58,10 +58,14 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	encoded, err := state.Encode(a.signState)
+	if err != nil {
+		return err
+	}
 	address, err := env.client.Start(r.Context(), Flow{
 		RedirectURL: env.callback,
 		Scope:       scope,
-		State:       state.Encode(a.signState),
+		State:       encoded,
 		Nonce:       secret.Nonce,
 		Verifier:    secret.Verifier,
 	})
@@ -110,7 +114,11 @@ func (e *environment) scope(r *http.Request, requested []string) string {
 	return strings.Join(union, " ")
 }
 
-func (a *api) signState(text string) []byte { return a.sealer.MAC(statePurpose, []byte(text)) }
+func (a *api) signState(text string) ([]byte, error) { return a.sealer.MAC(statePurpose, []byte(text)) }
+
+func (a *api) checkState(text string, signature []byte) bool {
+	return a.sealer.CheckMAC(statePurpose, []byte(text), signature)
+}
 
 // sealFlow seals a secret for the browser that starts a flow. It opens only together with
 // the nonce of the same flow.

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"crypto/hmac"
 	"encoding/hex"
 	"net/url"
 	"strings"
@@ -20,15 +19,18 @@ type State struct {
 	Scope       string
 }
 
-// A MAC authenticates text.
-type MAC func(text string) []byte
+// A Signer returns the signature of a text, and a Checker whether it has a signature.
+type (
+	Signer  func(text string) ([]byte, error)
+	Checker func(text string, signature []byte) bool
+)
 
 // maxState bounds states: identity providers cut URLs, and nobody has a longer one.
 const maxState = 16 << 10
 
 // Encode returns the state in lower-case hexadecimal, with the signature of its other
 // pairs at its end.
-func (s State) Encode(mac MAC) string {
+func (s State) Encode(sign Signer) (string, error) {
 	var b strings.Builder
 	for _, p := range [...][2]string{{"nonce", s.Nonce}, {"env", s.Env}, {"origin", s.Origin}, {"redirectUrl", s.RedirectURL}, {"flow", s.Flow}, {"scope", s.Scope}} {
 		if p[1] == "" {
@@ -40,13 +42,17 @@ func (s State) Encode(mac MAC) string {
 		b.WriteString(p[0] + "=" + url.QueryEscape(p[1]))
 	}
 	text := b.String()
-	return hex.EncodeToString([]byte(text + "&sig=" + hex.EncodeToString(mac(text))))
+	sig, err := sign(text)
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString([]byte(text + "&sig=" + hex.EncodeToString(sig))), nil
 }
 
 // DecodeState reads what Encode has written. The error is an apierr.NotAllowed, and the
 // State that comes with it holds what could be read, of which Env at most is of use: it
 // chooses among the environments that exist.
-func DecodeState(encoded string, mac MAC) (State, error) {
+func DecodeState(encoded string, check Checker) (State, error) {
 	if len(encoded) > maxState {
 		return State{}, apierr.NotAllowed.New("OAuth state is too long")
 	}
@@ -63,7 +69,7 @@ func DecodeState(encoded string, mac MAC) (State, error) {
 	if s.Nonce == "" || s.Env == "" {
 		return s, apierr.NotAllowed.New("OAuth state is invalid, missing nonce or env")
 	}
-	if got, err := hex.DecodeString(sig); !signed || err != nil || !hmac.Equal(got, mac(text)) {
+	if got, err := hex.DecodeString(sig); !signed || err != nil || !check(text, got) {
 		return s, apierr.NotAllowed.New("OAuth state is not signed by this backend; do all replicas have the same auth.session.secret?")
 	}
 	return s, nil
