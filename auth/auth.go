@@ -30,6 +30,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -70,7 +71,8 @@ type params struct {
 	Tokens     backend.UserTokens
 	Clients    backend.Clients
 	DB         db.DB
-	Scheduler  backend.Scheduler
+	Background *backend.Background
+	Lifecycle  fx.Lifecycle
 	Discovery  backend.Discovery
 	Env        backend.Environment
 	Auditor    backend.Auditor
@@ -84,9 +86,7 @@ func register(p params) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Scheduler.Schedule("clean-sessions", cleaning, a.sessions.Clean); err != nil {
-		return err
-	}
+	p.Lifecycle.Append(fx.StartHook(func() { p.Background.Go(a.clean) }))
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
 	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
 	p.Router.Handle("GET /{provider}/start", a.start, open)
@@ -101,8 +101,24 @@ func register(p params) error {
 	return nil
 }
 
-// cleaning is how often expired sessions are deleted.
-var cleaning = config.Schedule{Frequency: config.Cadence{Every: config.Duration(10 * time.Minute)}, Timeout: config.Duration(5 * time.Minute)}
+// cleaning is how often expired sessions are deleted. Every replica does it: that finds
+// nothing more often than it could do harm.
+const cleaning = 10 * time.Minute
+
+// clean deletes expired sessions until ctx ends.
+func (a *api) clean(ctx context.Context) {
+	for tick := time.NewTicker(cleaning); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+			if err := a.sessions.Clean(ctx); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "expired sessions are not deleted", "error", err)
+			}
+		}
+	}
+}
 
 // api is what the routes are methods of.
 type api struct {

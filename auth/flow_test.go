@@ -83,7 +83,7 @@ func TestWhoMaySignIn(t *testing.T) {
 		{who: "slash", errorName: "Error", says: `"a/bob" cannot be the name of a user`},
 		{who: "team", errorName: "Error", says: "User not found"}, // platform-team is a group
 		{who: "twins", errorName: "ConflictError", says: "the catalog has 2 users with spec.profile.email"},
-		{who: "nomail", errorName: "Error", says: `resolver emailMatchingUserEntityProfileEmail; caused by Error: Login failed, user profile does not contain an email: the claim "email" is missing`},
+		{who: "nomail", errorName: "Error", says: `resolver emailMatchingUserEntityProfileEmail: Login failed, user profile does not contain an email: the claim "email" is missing`},
 		{who: "unverified", errorName: "Error", says: `does not say that it is verified (claim "email_verified")`},
 	} {
 		t.Run(tt.who, func(t *testing.T) {

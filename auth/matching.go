@@ -250,7 +250,7 @@ func (c chain) resolve(ctx context.Context, who Profile, users Users) (Identity,
 			err = checkIdentity(&id)
 			return id, r.name, err
 		case !errors.Is(err, apierr.NotFound):
-			return Identity{}, r.name, apierr.Forward(err, "Sign-in resolver %s", r.name)
+			return Identity{}, r.name, fmt.Errorf("sign-in resolver %s: %w", r.name, err)
 		}
 		misses = append(misses, r.name+": "+err.Error())
 	}

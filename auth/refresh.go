@@ -123,7 +123,6 @@ func (a *api) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := a.checkScript(r); err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "no-store")
 	event := a.watch.signOut(r, env.provider, env.name)
 	address := ""
 	if cookie, ok := env.cookies.Get(r, flow.RefreshToken); ok {

@@ -81,7 +81,6 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Location", address)
 	h.Set("Content-Length", "0")
-	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusFound)
 	return nil
 }

@@ -20,9 +20,6 @@ var update = flag.Bool("update", false, "rewrite the reference pages")
 // that is not here fails TestRoutes: whoever adds one decides.
 var permissions = map[string]string{
 	"auth GET /.well-known/jwks.json":                                  "-",
-	"auth GET /.backstage/scheduler/v1/tasks":                          "-",
-	"auth POST /.backstage/scheduler/v1/tasks/{id}/trigger":            "-",
-	"auth POST /.backstage/scheduler/v1/tasks/{id}/cancel":             "-",
 	"auth GET /{provider}/start":                                       "-",
 	"auth GET /{provider}/handler/frame":                               "-",
 	"auth POST /{provider}/handler/frame":                              "-",
