@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
+	"sync"
 	"testing"
 )
 
@@ -26,18 +27,22 @@ type signer struct {
 
 func newSigner(t testing.TB, alg, id string) *signer {
 	t.Helper()
-	var key crypto.Signer
-	var err error
-	if alg == "ES256" {
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		key, err = rsa.GenerateKey(rand.Reader, 2048)
-	}
+	key, err := newKey(alg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &signer{alg: alg, id: id, key: key}
 }
+
+func newKey(alg string) (crypto.Signer, error) {
+	if alg == "ES256" {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	return rsa.GenerateKey(rand.Reader, 2048)
+}
+
+// firstKey is the first key of every issuer: making one takes longer than most tests.
+var firstKey = sync.OnceValues(func() (crypto.Signer, error) { return newKey("RS256") })
 
 // sign returns a token with that header and those claims.
 func (s *signer) sign(header, claims map[string]any) string {

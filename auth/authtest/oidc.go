@@ -39,6 +39,19 @@ type Options struct {
 	TLS bool
 	// Now is the clock of all tokens; time.Now if it is nil.
 	Now func() time.Time
+
+	// The rest is for OAuth servers with an API of their own.
+
+	// Plain issues no ID tokens, and does not ask for the scope openid.
+	Plain bool
+	// Token changes what the token endpoint answers.
+	Token func(fields map[string]any)
+	// Refuse answers for the token endpoint where it refuses with an error code; nil answers
+	// as RFC 6749 has it.
+	Refuse func(w http.ResponseWriter, code string)
+	// API are further endpoints, by pattern of http.ServeMux, that take an access token. They
+	// are told whose it is, and its scope.
+	API map[string]func(w http.ResponseWriter, r *http.Request, u User, scope string)
 }
 
 // The client that is registered at an OIDC. The secret has characters that only survive
@@ -57,6 +70,7 @@ type OIDC struct {
 	URL string
 
 	t      testing.TB
+	opts   Options
 	server *httptest.Server
 	now    func() time.Time
 	done   chan struct{}
@@ -96,7 +110,7 @@ type family struct {
 func StartOIDC(t testing.TB, opts Options) *OIDC {
 	t.Helper()
 	o := &OIDC{
-		t: t, now: opts.Now, users: opts.Users, done: make(chan struct{}),
+		t: t, opts: opts, now: opts.Now, users: opts.Users, done: make(chan struct{}),
 		codes: map[string]*grant{}, access: map[string]*family{}, refresh: map[string]*family{},
 		requests: map[string]int{}, written: map[string]int64{},
 	}
@@ -107,13 +121,20 @@ func StartOIDC(t testing.TB, opts Options) *OIDC {
 		o.users = []User{Alice()}
 	}
 	o.current = o.users[0].Subject
-	o.keys = []*signer{newSigner(t, "RS256", "key-1")}
+	key, err := firstKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.keys = []*signer{{alg: "RS256", id: "key-1", key: key}}
 	mux := http.NewServeMux()
 	for endpoint, serve := range map[string]http.HandlerFunc{
 		Discovery: o.discovery, Authorization: o.authorize, TokenEndpoint: o.token,
 		UserInfo: o.userinfo, Keys: o.jwks, Revocation: o.revoke, EndSession: o.endSession, Stolen: o.stolen,
 	} {
 		mux.HandleFunc(endpoint, o.endpoint(endpoint, serve))
+	}
+	for pattern, serve := range opts.API {
+		mux.HandleFunc(pattern, o.endpoint(pattern, o.api(serve)))
 	}
 	o.server = httptest.NewUnstartedServer(mux)
 	if opts.TLS {

@@ -69,7 +69,7 @@ func (o *OIDC) authorize(w http.ResponseWriter, r *http.Request) {
 		result.Set("error", "unsupported_response_type")
 	case q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256":
 		result.Set("error", "invalid_request")
-	case !strings.Contains(" "+q.Get("scope")+" ", " openid "):
+	case !o.opts.Plain && !strings.Contains(" "+q.Get("scope")+" ", " openid "):
 		result.Set("error", "invalid_scope")
 	default:
 		code := random()
@@ -112,7 +112,7 @@ func (o *OIDC) token(w http.ResponseWriter, r *http.Request) {
 	case "authorization_code":
 		g := o.codes[r.PostFormValue("code")]
 		if g == nil || !g.redeem(r) {
-			refuse(w, http.StatusBadRequest, "invalid_grant")
+			o.refuse(w, "invalid_grant")
 			return
 		}
 		f, withNonce = g.family, true
@@ -120,24 +120,34 @@ func (o *OIDC) token(w http.ResponseWriter, r *http.Request) {
 		old := r.PostFormValue("refresh_token")
 		f = o.refresh[old]
 		if f == nil || f.ended {
-			refuse(w, http.StatusBadRequest, "invalid_grant")
+			o.refuse(w, "invalid_grant")
 			return
 		}
 		if f.latest != old { // stolen, or sent twice: nobody can tell
 			f.ended = true
-			refuse(w, http.StatusBadRequest, "invalid_grant")
+			o.refuse(w, "invalid_grant")
 			return
 		}
 	default:
 		refuse(w, http.StatusBadRequest, "unsupported_grant_type")
 		return
 	}
+	scope := f.scope
+	if asked := r.PostFormValue("scope"); asked != "" {
+		scope = asked
+	}
 	access, refresh := random(), random()
 	f.latest = refresh
 	o.access[access], o.refresh[refresh] = f, f
 	fields := map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(lifetime.Seconds()), "scope": f.scope,
-		"refresh_token": refresh, "id_token": o.idToken(f, access, withNonce),
+		"access_token": access, "token_type": "Bearer", "expires_in": int(lifetime.Seconds()), "scope": scope,
+		"refresh_token": refresh,
+	}
+	if !o.opts.Plain {
+		fields["id_token"] = o.idToken(f, access, withNonce)
+	}
+	if o.opts.Token != nil {
+		o.opts.Token(fields)
 	}
 	o.wrong.token.apply(o, fields)
 	answer(w, http.StatusOK, fields)
@@ -174,19 +184,54 @@ func (o *OIDC) idToken(f *family, access string, withNonce bool) string {
 	return k.sign(header, claims)
 }
 
-func (o *OIDC) userinfo(w http.ResponseWriter, r *http.Request) {
+// refuse is a refusal of the token endpoint.
+func (o *OIDC) refuse(w http.ResponseWriter, code string) {
+	if o.opts.Refuse != nil {
+		o.opts.Refuse(w, code)
+		return
+	}
+	refuse(w, http.StatusBadRequest, code)
+}
+
+// bearer returns the sign-in that a request has an access token of, nil if it has been
+// answered that there is none.
+func (o *OIDC) bearer(w http.ResponseWriter, r *http.Request) *family {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	f := o.access[token]
 	if f == nil || f.ended {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		refuse(w, http.StatusUnauthorized, "invalid_token")
+		return nil
+	}
+	return f
+}
+
+func (o *OIDC) userinfo(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.bearer(w, r)
+	if f == nil {
 		return
 	}
 	claims := o.claimsOf(f.subject)
 	o.wrong.userinfo.apply(o, claims)
 	answer(w, http.StatusOK, claims)
+}
+
+// api serves an endpoint of Options.API.
+func (o *OIDC) api(serve func(http.ResponseWriter, *http.Request, User, string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		f := o.bearer(w, r)
+		var u User
+		if f != nil {
+			u = *o.user(f.subject)
+		}
+		o.mu.Unlock()
+		if f != nil {
+			serve(w, r, u, f.scope)
+		}
+	}
 }
 
 // revoke ends a session (RFC 7009). Tokens that are not known are no error.
