@@ -60,8 +60,10 @@ type Client struct {
 	Challenge string
 	// SendNonce adds the nonce of the flow, for identity providers that issue ID tokens.
 	SendNonce bool
-	// HTTP is used for all requests; its Timeout counts for each.
+	// HTTP is used for all requests; HTTPClient makes one.
 	HTTP *http.Client
+	// Ended are error codes beside invalid_grant that say that a session has ended.
+	Ended []string
 	// Profile finds out whose token it is. It is called at sign-in, with the nonce that an
 	// ID token must have, and at refresh, with none.
 	Profile func(ctx context.Context, t Token, nonce string) (auth.Profile, error)
@@ -173,6 +175,9 @@ func (c *Client) Token(ctx context.Context, form url.Values) (Token, error) {
 		return Token{}, err
 	}
 	if code, _ := fields["error"].(string); status/100 != 2 || code != "" {
+		if slices.Contains(c.Ended, code) {
+			code = "invalid_grant"
+		}
 		return Token{}, refused("token endpoint", status, code)
 	}
 	t := Token{Fields: fields}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -28,9 +27,6 @@ const (
 	lastRetry  = time.Minute
 	reread     = time.Hour
 )
-
-// maxBody bounds every answer of an identity provider.
-const maxBody = 1 << 20
 
 // metadata is what the discovery document says, as far as it is used.
 type metadata struct {
@@ -190,29 +186,4 @@ func challenge(supported []string) string {
 		return "plain"
 	}
 	return "S256"
-}
-
-// bounded cuts off answers that are too long.
-type bounded struct{ http.RoundTripper }
-
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxBody}
-	}
-	return resp, err
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, fmt.Errorf("the answer is longer than %d bytes", maxBody)
-	}
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
 }

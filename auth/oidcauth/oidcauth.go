@@ -27,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -135,13 +134,4 @@ func (m matchSubject) Resolve(ctx context.Context, who auth.Profile, users auth.
 		return auth.Identity{}, err
 	}
 	return auth.SignInAs(ctx, users, user)
-}
-
-// httpClient is for the requests to one identity provider. Answers are bounded also where
-// go-oidc reads them.
-func httpClient(base http.RoundTripper, timeout time.Duration) *http.Client {
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	return &http.Client{Transport: bounded{base}, Timeout: timeout}
 }

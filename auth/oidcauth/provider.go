@@ -35,7 +35,7 @@ var (
 // New returns a Provider, whose Run the caller runs; programs that do not use fx start
 // here. Without a transport it is http.DefaultTransport.
 func New(c Config, transport http.RoundTripper, log *slog.Logger) *Provider {
-	return &Provider{config: c, http: httpClient(transport, c.Timeout.Std()), log: log, found: discovery{first: make(chan struct{})}}
+	return &Provider{config: c, http: oauth.HTTPClient(transport, c.Timeout.Std()), log: log, found: discovery{first: make(chan struct{})}}
 }
 
 // Start implements auth.Provider.
