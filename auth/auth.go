@@ -1,138 +1,202 @@
 // Package auth signs users in.
 //
-// What it does today is the guest sign-in of development and the public keys of user
-// tokens. A guest is somebody without an account:
+// A portal adds the plugin, and a module for each way to sign in:
+//
+//	backend.Add(auth.Plugin())
+//	backend.Add(oidcauth.Module())
+//
+// Three concepts: a provider knows how to talk to an identity provider, and comes back with
+// a Profile; the sign-in resolvers that the configuration lists decide which user of the
+// catalog that is; and the user gets a token that every plugin of the backend accepts, with
+// a session in the browser's cookie that renews it.
 //
 //	auth:
+//	  session: { secret: "${SESSION_SECRET}" }
 //	  providers:
-//	    guest: {}
+//	    oidc:
+//	      production:
+//	        metadataUrl: https://acme.okta.com/.well-known/openid-configuration
+//	        clientId: ${OKTA_CLIENT_ID}
+//	        clientSecret: ${OKTA_CLIENT_SECRET}
+//	        signIn:
+//	          resolvers:
+//	            - resolver: emailMatchingUserEntityProfileEmail
 //
-// The page calls GET /api/auth/guest/refresh and gets a token that every plugin of the
-// backend accepts.
+// Nobody is let in by default: a profile without a verified e-mail address, or one that no
+// resolver finds a user for, is an error that says what was missing.
+//
+// Programs extend it with Extensions: AddResolver for a rule of their own, AddProvider with
+// package auth/oauth for another identity provider.
 package auth
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 
+	"github.com/callboard-dev/callboard/auth/internal/flow"
+	"github.com/callboard-dev/callboard/auth/internal/resolve"
+	"github.com/callboard-dev/callboard/auth/internal/session"
+	"github.com/callboard-dev/callboard/auth/internal/store"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
-	"github.com/callboard-dev/callboard/catalog/entity"
 )
-
-// Config is the section auth, as far as it is read here.
-type Config struct {
-	Providers Providers `config:"providers" doc:"the ways to sign in"`
-}
-
-// Providers are the ways to sign in.
-type Providers struct {
-	Guest *GuestConfig `config:"guest" doc:"sign in without an account, for development"`
-}
-
-// GuestConfig is auth.providers.guest (contract/auth.md section 5).
-type GuestConfig struct {
-	UserEntityRef                      string   `config:"userEntityRef" doc:"the user that guests are, user:development/guest if absent"`
-	OwnershipEntityRefs                []string `config:"ownershipEntityRefs" doc:"what guests own things through; that user if absent"`
-	DangerouslyAllowOutsideDevelopment bool     `config:"dangerouslyAllowOutsideDevelopment" doc:"let everybody sign in as guest in production, too"`
-}
-
-// SetDefaults implements config.Defaulter.
-func (c *GuestConfig) SetDefaults() {
-	if c.UserEntityRef == "" {
-		c.UserEntityRef = "user:development/guest"
-	}
-}
-
-// Validate implements config.Validator.
-func (c *GuestConfig) Validate() error {
-	var errs []error
-	if _, err := entity.ParseRef(c.UserEntityRef); err != nil {
-		errs = append(errs, config.At("userEntityRef", err))
-	}
-	return errors.Join(errs...)
-}
 
 // Plugin returns the auth plugin.
 func Plugin() backend.Feature {
-	return backend.NewPlugin("auth", backend.Section("auth", Config{}), fx.Invoke(register))
+	return backend.NewPlugin("auth",
+		backend.ExtensionPoint[Extensions](),
+		backend.Section("auth", Config{}),
+		backend.Migrations(store.Migrations()),
+		fx.Invoke(register))
 }
 
 type params struct {
 	fx.In
 
-	Config Config
-	Router backend.Router
-	Tokens backend.UserTokens
-	Env    backend.Environment
+	Config     Config
+	Root       *config.Config
+	Extensions *Extensions
+	Router     backend.Router
+	Auth       backend.Auth
+	Tokens     backend.UserTokens
+	Clients    backend.Clients
+	DB         db.DB
+	Background *backend.Background
+	Lifecycle  fx.Lifecycle
+	Discovery  backend.Discovery
+	Env        backend.Environment
+	Auditor    backend.Auditor
+	Tracer     trace.Tracer
+	Meter      metric.Meter
+	Log        *slog.Logger
 }
 
-func register(p params) {
-	a := &api{config: p.Config, tokens: p.Tokens, env: p.Env}
-	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
-	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
-	if p.Config.Providers.Guest != nil {
-		p.Router.Handle("GET /guest/refresh", a.guestRefresh, open)
-		p.Router.Handle("POST /guest/refresh", a.guestRefresh, open)
-		p.Router.Handle("GET /guest/start", a.guestStart, open)
-	}
-	p.Router.Handle("GET /.well-known/backstage/permissions/metadata", permissions)
-	p.Router.Handle("/{provider}/{rest...}", a.unknownProvider, open)
-	p.Router.Handle("/{provider}", a.unknownProvider, open)
-}
-
-type api struct {
-	config Config
-	tokens backend.UserTokens
-	env    backend.Environment
-}
-
-// session is what a sign-in answers; guests have no profile.
-type session struct {
-	Profile           struct{}          `json:"profile"`
-	BackstageIdentity backstageIdentity `json:"backstageIdentity"`
-}
-
-type backstageIdentity struct {
-	Token            string   `json:"token"`
-	Identity         identity `json:"identity"`
-	ExpiresInSeconds int      `json:"expiresInSeconds"`
-}
-
-type identity struct {
-	Type                string   `json:"type"`
-	UserEntityRef       string   `json:"userEntityRef"`
-	OwnershipEntityRefs []string `json:"ownershipEntityRefs"`
-}
-
-func (a *api) guestRefresh(w http.ResponseWriter, r *http.Request) error {
-	guest := a.config.Providers.Guest
-	if a.env != backend.DevelopmentEnvironment && !guest.DangerouslyAllowOutsideDevelopment {
-		return apierr.NotAllowed.New("the guest sign-in is for development; auth.providers.guest.dangerouslyAllowOutsideDevelopment allows it elsewhere")
-	}
-	ownership := guest.OwnershipEntityRefs
-	if len(ownership) == 0 {
-		ownership = []string{guest.UserEntityRef}
-	}
-	token, expires, err := a.tokens.Issue(r.Context(), guest.UserEntityRef, ownership)
+func register(p params) error {
+	a, err := assemble(p)
 	if err != nil {
 		return err
 	}
-	return httpx.JSON(w, http.StatusOK, session{BackstageIdentity: backstageIdentity{
-		Token:            token,
-		Identity:         identity{"user", guest.UserEntityRef, ownership},
-		ExpiresInSeconds: int(time.Until(expires) / time.Second),
-	}})
+	p.Lifecycle.Append(fx.StartHook(func() { p.Background.Go(a.clean) }))
+	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
+	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
+	p.Router.Handle("GET /{provider}/start", a.start, open)
+	p.Router.Handle("GET /{provider}/handler/frame", a.callback, open)
+	p.Router.Handle("POST /{provider}/handler/frame", a.callback, open)
+	p.Router.Handle("GET /{provider}/refresh", a.refresh, open)
+	p.Router.Handle("POST /{provider}/refresh", a.refresh, open)
+	p.Router.Handle("POST /{provider}/logout", a.logout, open)
+	p.Router.Handle("GET /.well-known/backstage/permissions/metadata", permissions)
+	p.Router.Handle("/{provider}/{rest...}", a.unknownRoute, open)
+	p.Router.Handle("/{provider}", a.unknownRoute, open)
+	return nil
 }
 
-// guestStart answers what popups get from a provider that has none.
-func (a *api) guestStart(http.ResponseWriter, *http.Request) error {
-	return apierr.NotImplemented.New("the guest sign-in has no start page; use GET /guest/refresh")
+// cleaning is how often expired sessions are deleted. Every replica does it: that finds
+// nothing more often than it could do harm.
+const cleaning = 10 * time.Minute
+
+// clean deletes expired sessions until ctx ends.
+func (a *api) clean(ctx context.Context) {
+	for tick := time.NewTicker(cleaning); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+			if err := a.sessions.Clean(ctx); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "expired sessions are not deleted", "error", err)
+			}
+		}
+	}
+}
+
+// api is what the routes are methods of.
+type api struct {
+	providers map[string]*provider
+	proxies   map[string]*proxy
+	origins   *flow.Origins
+	users     *resolve.Users
+	issuer    issuer
+	sealer    *session.Sealer
+	sessions  *session.Keeper
+	watch     *watch
+	dev       bool
+	now       func() time.Time
+	log       *slog.Logger
+}
+
+// provider is a ProviderSpec put in order.
+type provider struct {
+	id   string
+	envs map[string]*environment
+}
+
+// environment is one client at an identity provider.
+type environment struct {
+	provider   string
+	name       string
+	client     Provider
+	scopes     Scopes
+	additional []string // of the configuration
+	callback   string   // the callback URL
+	cookies    *flow.Cookies
+	life       time.Duration // of the cookies that outlive a flow
+	chain      chain
+}
+
+// proxy is a ProxySpec put in order.
+type proxy struct {
+	id          string
+	client      ProxyProvider
+	chain       chain
+	scriptsOnly bool
+}
+
+// environment finds the one that a request is about: the query says it, or else the state.
+func (a *api) environment(r *http.Request, fromState string) (*environment, error) {
+	id := r.PathValue("provider")
+	p, ok := a.providers[id]
+	switch {
+	case a.proxies[id] != nil:
+		return nil, apierr.NotImplemented.New("The sign-in '%s' goes through a proxy and has no pages; use GET /%s/refresh", id, id)
+	case !ok:
+		return nil, unknownProvider(id)
+	case len(p.envs) == 0:
+		return nil, apierr.NotFound.New("No auth provider registered for '%s'", id)
+	}
+	env := r.URL.Query().Get("env")
+	if env == "" {
+		env = fromState
+	}
+	if env == "" {
+		return nil, apierr.Input.New("Must specify 'env' query to select environment")
+	}
+	e, ok := p.envs[env]
+	if !ok {
+		return nil, apierr.NotFound.New("No configuration available for the '%s' environment of this provider.", env)
+	}
+	return e, nil
+}
+
+func unknownProvider(id string) error { return apierr.NotFound.New("Unknown auth provider '%s'", id) }
+
+// unknownRoute answers for paths that no provider has.
+func (a *api) unknownRoute(_ http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("provider")
+	if a.providers[id] == nil && a.proxies[id] == nil {
+		return unknownProvider(id)
+	}
+	return apierr.NotFound.New("The auth provider '%s' has no %s %s", id, r.Method, httpx.RelativeURL(r))
 }
 
 // permissions says that the plugin has none.
@@ -140,6 +204,46 @@ func permissions(w http.ResponseWriter, _ *http.Request) error {
 	return httpx.JSON(w, http.StatusOK, map[string]any{"permissions": []any{}, "rules": []any{}})
 }
 
-func (a *api) unknownProvider(_ http.ResponseWriter, r *http.Request) error {
-	return apierr.NotFound.New("unknown auth provider %q", r.PathValue("provider"))
+// checkScript refuses requests that a page of another site could make: those without the
+// header that only scripts can set, and those of a page that may not sign users in
+// (contract/auth.md sections 2.7 and 2.8).
+func (a *api) checkScript(r *http.Request) error {
+	if r.Header.Get("X-Requested-With") != "XMLHttpRequest" {
+		return apierr.Authentication.New("Invalid X-Requested-With header")
+	}
+	return a.checkOrigin(r)
+}
+
+func (a *api) checkOrigin(r *http.Request) error {
+	from := r.Header.Get("Origin")
+	if from == "" {
+		return nil
+	}
+	origin, err := flow.Origin(from)
+	if err != nil || !a.origins.Allowed(origin) {
+		return apierr.NotAllowed.New("Origin '%s' is not allowed", from)
+	}
+	return nil
+}
+
+// pageOrigin is the origin of the page that r comes from, or of the app.
+func (a *api) pageOrigin(r *http.Request) string {
+	if origin, err := flow.Origin(r.Header.Get("Origin")); err == nil && a.origins.Allowed(origin) {
+		return origin
+	}
+	return a.origins.App()
+}
+
+// clean applies what holds for the profiles of all providers.
+func clean(who Profile, provider string) Profile {
+	who.Provider = provider
+	if !who.EmailVerified && who.Email != "" {
+		who.Email, who.unverified = "", true
+	}
+	return who
+}
+
+// sessionEnded reports whether a session will never be refreshed again.
+func sessionEnded(err error) bool {
+	return errors.Is(err, ErrSessionEnded) || errors.Is(err, errNobody)
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/guestauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/httpx"
@@ -52,7 +53,7 @@ func whoami() backend.Feature {
 // TestGuestSignIn holds that a guest's token is somebody to every plugin.
 func TestGuestSignIn(t *testing.T) {
 	t.Parallel()
-	b := backendtest.Start(t, "auth: {providers: {guest: {userEntityRef: 'user:default/visitor'}}}", auth.Plugin(), whoami())
+	b := backendtest.Start(t, "auth: {providers: {guest: {userEntityRef: 'user:default/visitor'}}}", auth.Plugin(), guestauth.Module(), whoami())
 	code, body := ask(t, "GET", b.URL+"/api/auth/guest/refresh", "")
 	var s struct {
 		BackstageIdentity struct {

@@ -19,6 +19,8 @@ type UserTokens interface {
 	Issue(ctx context.Context, sub string, ownership []string) (token string, expires time.Time, err error)
 	// KeySet answers with the public keys that verify these tokens.
 	KeySet() Handler
+	// Now is the time that tokens go by, see WithClock.
+	Now() time.Time
 }
 
 // authenticator checks the tokens of a process, and holds the keys of its plugins.
@@ -162,3 +164,6 @@ func (a *authenticator) Issue(ctx context.Context, sub string, ownership []strin
 
 // KeySet implements UserTokens.
 func (a *authenticator) KeySet() Handler { return tokens.KeySet(a.userKeys) }
+
+// Now implements UserTokens.
+func (a *authenticator) Now() time.Time { return a.now() }

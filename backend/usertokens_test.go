@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/guestauth"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 )
 
@@ -21,7 +22,7 @@ auth:
   backstageTokenExpiration: {minutes: 30}
   identityTokenAlgorithm: RS256
   providers: {guest: {}}
-`, auth.Plugin())
+`, auth.Plugin(), guestauth.Module())
 	_, body := get(t, http.DefaultClient, b.URL+"/api/auth/guest/refresh")
 	var session struct {
 		BackstageIdentity struct{ ExpiresInSeconds int }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/guestauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/events"
@@ -31,7 +32,7 @@ events:
 			if database == "PostgreSQL" {
 				yaml = strings.Replace(yaml, "\nbackend:\n", "\nbackend:\n  database: "+postgres(t)+"\n", 1)
 			}
-			sum := wiretest.Run(t, production(t, yaml, events.Plugin(), auth.Plugin()), []string{"events"}, wiretest.Options{
+			sum := wiretest.Run(t, production(t, yaml, events.Plugin(), auth.Plugin(), guestauth.Module()), []string{"events"}, wiretest.Options{
 				Fixtures: files, Installed: []string{"events", "auth"},
 			})
 			if passed := sum.Total(wiretest.Passed) + sum.Total(wiretest.Deviating); passed != 19 {

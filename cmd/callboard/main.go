@@ -4,6 +4,8 @@ package main
 
 import (
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/guestauth"
+	"github.com/callboard-dev/callboard/auth/oidcauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
@@ -22,7 +24,7 @@ import (
 
 func main() {
 	backend := backend.New()
-	backend.Add(auth.Plugin())
+	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())

@@ -4,6 +4,8 @@ package main
 
 import (
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/guestauth"
+	"github.com/callboard-dev/callboard/auth/oidcauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/awsdb"
 	"github.com/callboard-dev/callboard/backend/azuredb"
@@ -26,7 +28,7 @@ func main() { portal().Main() }
 
 func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
-	backend.Add(auth.Plugin())
+	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())

@@ -20,9 +20,12 @@ var update = flag.Bool("update", false, "rewrite the reference pages")
 // that is not here fails TestRoutes: whoever adds one decides.
 var permissions = map[string]string{
 	"auth GET /.well-known/jwks.json":                                  "-",
-	"auth GET /guest/refresh":                                          "-",
-	"auth POST /guest/refresh":                                         "-",
-	"auth GET /guest/start":                                            "-",
+	"auth GET /{provider}/start":                                       "-",
+	"auth GET /{provider}/handler/frame":                               "-",
+	"auth POST /{provider}/handler/frame":                              "-",
+	"auth GET /{provider}/refresh":                                     "-",
+	"auth POST /{provider}/refresh":                                    "-",
+	"auth POST /{provider}/logout":                                     "-",
 	"auth GET /.well-known/backstage/permissions/metadata":             "-",
 	"auth /{provider}/{rest...}":                                       "-",
 	"auth /{provider}":                                                 "-",

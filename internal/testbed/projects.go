@@ -13,15 +13,75 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strings"
 )
 
-// projects has a folder per npm project: the packages that tests drive, with a lock
-// file that has the checksum of all that they need.
+// projects has a folder per project: the packages that tests drive, with a lock file that
+// has the checksum of all that they need. Those with a go.mod.txt are Go programs; what
+// they import is no concern of this module. The others are npm's.
 //
 //go:embed projects
 var projects embed.FS
 
-var projectFiles = []string{"package.json", "package-lock.json"}
+// projectFiles are the files of a project. They are installed without the .txt, which is
+// there because a folder with a go.mod cannot be embedded.
+func projectFiles(name string) []string {
+	if isProgram(name) {
+		return []string{"main.go", "go.mod.txt", "go.sum.txt"}
+	}
+	return []string{"package.json", "package-lock.json"}
+}
+
+// isProgram reports whether a project is a Go program.
+func isProgram(name string) bool {
+	f, err := projects.Open(path.Join("projects", name, "go.mod.txt"))
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// zitadelOP is the row of zitadel's OpenID provider.
+func zitadelOP() Tool {
+	return Tool{
+		Name: "zitadel-op", Group: "zitadel-op", Default: true, Project: "zitadel-op",
+		Check: func(dir string) error {
+			_, err := exec.LookPath(filepath.Join(dir, "zitadel-op"))
+			return err
+		},
+	}
+}
+
+// oidcProvider is the row of the OpenID provider for Node.
+func oidcProvider() Tool { return npmProject("oidc-provider", "oidc-provider") }
+
+// signIn is the row of what drives a sign-in in a browser.
+func signIn() Tool { return npmProject("sign-in", "playwright-core") }
+
+func npmProject(name, has string) Tool {
+	return Tool{
+		Name: name, Group: name, Default: true, Project: name,
+		Check: func(dir string) error {
+			_, err := os.Stat(filepath.Join(dir, "node_modules", has, "package.json"))
+			return err
+		},
+	}
+}
+
+// chromium is the row of the browser.
+func chromium() Tool {
+	return Tool{
+		Name: "chromium", Group: "chromium", Default: true, Debian: "chromium",
+		Installed: func() (string, bool) {
+			path, err := exec.LookPath("chromium")
+			return filepath.Dir(path), err == nil
+		},
+		Check: func(dir string) error {
+			_, err := exec.LookPath(filepath.Join(dir, "chromium"))
+			return err
+		},
+	}
+}
 
 // catalogClients is the row of the stock clients of the catalog.
 func catalogClients() Tool {
@@ -52,7 +112,7 @@ func catalogDescription() Tool {
 // projectDigest tells versions of a project apart.
 func projectDigest(name string) string {
 	h := sha256.New()
-	for _, file := range projectFiles {
+	for _, file := range projectFiles(name) {
 		data, err := projects.ReadFile(path.Join("projects", name, file))
 		if err != nil {
 			panic(err) // it is embedded, or the table is wrong
@@ -62,10 +122,11 @@ func projectDigest(name string) string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// installProject lets npm install exactly what the lock file says. No script of a
-// package runs.
+// installProject lets npm install exactly what the lock file says, without running a
+// script of a package, or builds a Go program.
 func installProject(ctx context.Context, log io.Writer, t Tool) error {
-	if _, err := exec.LookPath("npm"); err != nil {
+	program := isProgram(t.Project)
+	if _, err := exec.LookPath("npm"); err != nil && !program {
 		return fmt.Errorf("npm project %s: no npm here", t.Project)
 	}
 	cache, work, err := workDir()
@@ -73,16 +134,21 @@ func installProject(ctx context.Context, log io.Writer, t Tool) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	for _, file := range projectFiles {
+	for _, file := range projectFiles(t.Project) {
 		data, err := projects.ReadFile(path.Join("projects", t.Project, file))
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(work, file), data, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(work, strings.TrimSuffix(file, ".txt")), data, 0o644); err != nil {
 			return err
 		}
 	}
-	if err := run(ctx, log, "npm", "ci", "--prefix", work, "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+	if program {
+		err = run(ctx, log, "go", "build", "-C", work, "-trimpath", "-o", t.Project, "main.go")
+	} else {
+		err = run(ctx, log, "npm", "ci", "--prefix", work, "--ignore-scripts", "--no-audit", "--no-fund")
+	}
+	if err != nil {
 		return err
 	}
 	err = os.Rename(work, filepath.Join(cache, t.cacheName()))

@@ -36,7 +36,8 @@ type Tool struct {
 	Debian string
 	// NPM is an npm package that contains it, if one does.
 	NPM NPMPackage
-	// Project is the folder below projects of an npm project that has it; "" for none.
+	// Project is the folder below projects of the npm project or the Go program that has it;
+	// "" for none.
 	Project string
 
 	// Installed returns the folder of the programs where the system has them.

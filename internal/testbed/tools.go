@@ -19,6 +19,10 @@ func Tools() []Tool {
 		redis(),
 		catalogClients(),
 		catalogDescription(),
+		zitadelOP(),
+		oidcProvider(),
+		signIn(),
+		chromium(),
 	}
 }
 

@@ -63,13 +63,15 @@ const (
 	verbAwait   = "await"   // GET Path until Where holds: a status, "not STATUS", or a JSON path that is present
 	verbFixture = "fixture" // set the fixture server's switch Name to Where
 	verbPause   = "pause"   // wait for the duration Where
+	verbVisit   = "visit"   // GET the address Path, keep the first group of the pattern Where in its Location as Name
 )
 
 // A Step prepares an exchange. It is not compared with anything.
 type Step struct{ Verb, Name, Where, Path string }
 
-// A Capture keeps a string of an answer under Name: the one at the JSON path From, or, if From is
-// "header NAME", the first group of Pattern in that header.
+// A Capture keeps a string of an answer under Name: the one at the JSON path From; if From is
+// "header NAME", the first group of Pattern in that header; if it is "cookie NAME", the value of that cookie; and if
+// it is "message PATH", the one at that JSON path of the message that a sign-in page posts.
 type Capture struct{ Name, From, Pattern string }
 
 // Parse reads a group in the text form that Format writes. An exchange is
@@ -80,6 +82,7 @@ type Capture struct{ Name, From, Pattern string }
 //	await 200 /api/path
 //	fixture dynamic one
 //	pause 2s
+//	visit NAME state=([^&]+) {{address}}
 //	timeout 5s
 //	ignore $.path
 //	unordered $.path
@@ -91,6 +94,8 @@ type Capture struct{ Name, From, Pattern string }
 //	{"status":"ok"}
 //	capture NAME $.path                  before the request or after it
 //	capture NAME header link after=([^&>]+)
+//	capture NAME cookie session
+//	capture NAME message $.path
 //	jwt [...]
 //	message {...}
 //
@@ -237,11 +242,22 @@ func (p *parser) directive(line string) (bool, error) {
 			return true, err
 		}
 		x.Steps = append(x.Steps, Step{Verb: verbFixture, Name: part[0], Where: part[1]})
+	case verbVisit:
+		if err := need(3); err != nil {
+			return true, err
+		}
+		x.Steps = append(x.Steps, Step{Verb: verbVisit, Name: part[0], Where: part[1], Path: part[2]})
 	case "capture":
 		if err := need(2); err != nil {
 			return true, err
 		}
 		c := Capture{Name: part[0], From: part[1]}
+		if c.From == "cookie" || c.From == "message" {
+			if err := need(3); err != nil {
+				return true, err
+			}
+			c.From += " " + part[2]
+		}
 		if c.From == "header" {
 			if err := need(4); err != nil {
 				return true, err

@@ -86,6 +86,17 @@ func (c *client) send(ctx context.Context, r Request, timeout time.Duration) raw
 	return raw{resp.StatusCode, resp.Header, data}
 }
 
+// cookie is the value of a cookie that the answer sets.
+func (r raw) cookie(name string) (string, bool) {
+	for _, line := range r.header.Values("set-cookie") {
+		if rest, ok := strings.CutPrefix(line, name+"="); ok && !strings.HasPrefix(rest, ";") {
+			value, _, _ := strings.Cut(rest, ";")
+			return value, true
+		}
+	}
+	return "", false
+}
+
 // json decodes the body; nil if it is no JSON document.
 func (r raw) json() any {
 	var v any

@@ -74,6 +74,18 @@ auth:
   providers:
     guest:
       dangerouslyAllowOutsideDevelopment: true
+    oidc:
+      development:
+        metadataUrl: FIXTURES/oidc/.well-known/openid-configuration
+        clientId: fixture-client
+        clientSecret: fixture-secret
+        prompt: auto
+        signIn:
+          resolvers:
+            - resolver: emailMatchingUserEntityProfileEmail
+            - resolver: emailLocalPartMatchingUserEntityName
+    github:
+      development: { clientId: gh-client, clientSecret: gh-secret }
 permission:
   enabled: true
 catalog:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -28,6 +29,8 @@ type ExpectedAnswer struct {
 	Status int `yaml:"status"`
 	// Header replaces headers by lower-case name; null removes one.
 	Header map[string]*string `yaml:"header"`
+	// Cookies replaces the lines of set-cookie, each with … for the value and § for times.
+	Cookies []string `yaml:"cookies"`
 	// Body is a JSON merge patch (RFC 7386) of the recorded body: null removes a member, arrays are replaced whole.
 	Body any `yaml:"body"`
 	// Ignore adds to the JSON paths that are not compared.
@@ -56,7 +59,7 @@ func LoadDeviations(file string) ([]Deviation, error) {
 		switch e := d.Expect; {
 		case d.Group == "" || d.Exchange == "" || d.Clause == "" || d.Why == "":
 			return nil, fmt.Errorf("%s: entry %d (%s) needs group, exchange, clause and why", file, i+1, id)
-		case e.Status == 0 && e.Header == nil && e.Body == nil && e.Ignore == nil:
+		case e.Status == 0 && e.Header == nil && e.Cookies == nil && e.Body == nil && e.Ignore == nil:
 			return nil, fmt.Errorf("%s: %s expects no difference: say what differs under expect", file, id)
 		case seen[id]:
 			return nil, fmt.Errorf("%s: %s stands there twice", file, id)
@@ -80,6 +83,9 @@ func (d Deviation) apply(x *Exchange) (*Exchange, error) {
 		} else {
 			out.Answer.Header[k] = []string{*v}
 		}
+	}
+	if d.Expect.Cookies != nil {
+		out.Answer.Header["set-cookie"] = slices.Sorted(slices.Values(d.Expect.Cookies))
 	}
 	if d.Expect.Body != nil {
 		// Through JSON, so that numbers are the same Go type as in answers.

@@ -11,15 +11,24 @@ import (
 	"testing"
 )
 
+// committed are the groups that a server of recorded answers can give. The cookies and codes
+// of auth are only worth something to the backend that has made them.
 var committed = []string{"health", "catalog-read", "catalog-write", "events"}
 
-func TestRecordedAnswersPass(t *testing.T) {
-	t.Parallel()
-	opt := testOptions(t)
+// deviationsOf are the deviations in the committed groups.
+func deviationsOf(t *testing.T, opt Options) []Deviation {
+	t.Helper()
 	list, err := LoadDeviations(opt.Deviations)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return slices.DeleteFunc(list, func(d Deviation) bool { return !slices.Contains(committed, d.Group) })
+}
+
+func TestRecordedAnswersPass(t *testing.T) {
+	t.Parallel()
+	opt := testOptions(t)
+	list := deviationsOf(t, opt)
 	server := goldenServer(t, loadAll(t, opt, committed...), asListed(t, list))
 	sum := Run(t, server.URL, committed, opt)
 	if sum.Total(Failed) != 0 || sum.Total(NotYet) != 0 || sum.Total(Deviating) != len(list) || sum.Total(Passed) != 81+172+93+22-len(list) {
@@ -31,10 +40,7 @@ func TestListedDeviationThatDoesNotOccurFails(t *testing.T) {
 	t.Parallel()
 	opt := testOptions(t)
 	server := goldenServer(t, loadAll(t, opt, committed...), nil)
-	list, err := LoadDeviations(opt.Deviations)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := deviationsOf(t, opt)
 	var failed []string
 	for _, res := range replayAll(t, server.URL, opt, committed...) {
 		if res.Outcome == Failed {

@@ -3,6 +3,7 @@ package wiretest
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -62,6 +63,10 @@ func (r *Replayer) capture(c Capture, answer raw) error {
 		if m := pattern.FindStringSubmatch(answer.header.Get(name)); len(m) > 1 {
 			value, ok = m[1], true
 		}
+	} else if name, isCookie := strings.CutPrefix(c.From, "cookie "); isCookie {
+		value, ok = answer.cookie(name)
+	} else if path, isMessage := strings.CutPrefix(c.From, "message "); isMessage {
+		value, ok = text(first(answer.answer(func(s string) string { return s }).Message, path))
 	} else {
 		value, ok = text(first(answer.json(), c.From))
 	}
@@ -92,7 +97,33 @@ func (r *Replayer) step(ctx context.Context, s Step) error {
 		r.vars[s.Name] = value
 	case verbAwait:
 		return r.await(ctx, s)
+	case verbVisit:
+		return r.visit(ctx, s)
 	}
+	return nil
+}
+
+// visit goes where an answer has sent the browser, and keeps a part of where it is sent from there.
+func (r *Replayer) visit(ctx context.Context, s Step) error {
+	missing, address := r.fill(s.Path)
+	pattern, err := regexp.Compile(s.Where)
+	if err != nil || missing != "" {
+		return fmt.Errorf("visit %s: %w, missing %q", s.Name, err, missing)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	res, err := r.client.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	m := pattern.FindStringSubmatch(res.Header.Get("Location"))
+	if len(m) < 2 {
+		return fmt.Errorf("visit %s: %s answers %s and leads to %q", s.Name, address, res.Status, res.Header.Get("Location"))
+	}
+	r.vars[s.Name] = m[1]
 	return nil
 }
 

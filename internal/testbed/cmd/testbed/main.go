@@ -1,7 +1,8 @@
 // Command testbed installs the servers that tests run against.
 //
-//	testbed install [name ...]   by default PostgreSQL 15 and 16, Redis, and the
-//	                             stock clients of the catalog
+//	testbed install [name ...]   by default PostgreSQL 15 and 16, Redis, the stock
+//	                             clients of the catalog, two OpenID providers, and
+//	                             Chromium with what drives a sign-in in it
 //	testbed list                 what there is, and where
 package main
 

@@ -1,0 +1,156 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/callboard-dev/callboard/auth/internal/flow"
+	"github.com/callboard-dev/callboard/backend/config"
+)
+
+// Config is the section auth, as far as it is not the business of providers.
+type Config struct {
+	Environment                     string        `config:"environment" doc:"the environment that the frontend asks for; the backend does not read it" visibility:"frontend"`
+	Session                         SessionConfig `config:"session"`
+	SignIn                          SignInRules   `config:"signIn"`
+	ExperimentalExtraAllowedOrigins []string      `config:"experimentalExtraAllowedOrigins" doc:"further origins that may sign in, such as https://*.preview.acme.com; a star stands for one part of the host"`
+	OmitIdentityTokenOwnership      *bool         `config:"omitIdentityTokenOwnershipClaim" doc:"leave what a user owns out of the token; true if absent"`
+}
+
+// SessionConfig is auth.session.
+type SessionConfig struct {
+	Secret Secrets `config:"secret" doc:"what cookies and states are sealed with, at least 16 characters; of a list, the first one seals and all of them open"`
+}
+
+// SignInRules is auth.signIn.
+type SignInRules struct {
+	RequireExclusiveDomains bool `config:"requireExclusiveDomains" doc:"refuse to start if two providers could sign in people with the same e-mail domain"`
+	IncludeAncestorGroups   bool `config:"includeAncestorGroups" doc:"users own things through the parents of their groups, too"`
+}
+
+// Validate implements config.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	for i, pattern := range c.ExperimentalExtraAllowedOrigins {
+		if _, err := flow.OriginPattern(pattern); err != nil {
+			errs = append(errs, config.At(fmt.Sprintf("experimentalExtraAllowedOrigins[%d]", i), fmt.Errorf("%q %w", pattern, err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Secrets is one secret or a list of them, newest first.
+type Secrets []config.Secret
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (s *Secrets) UnmarshalConfig(c *config.Config) error {
+	if c.Len("") > 0 {
+		return c.Decode("", (*[]config.Secret)(s))
+	}
+	var one config.Secret
+	err := c.Decode("", &one)
+	*s = Secrets{one}
+	return err
+}
+
+// minSecret is the least number of characters of a secret. It is short enough for secrets
+// of existing installations, and long enough that an empty variable or "changeme" is not one.
+const minSecret = 16
+
+// Validate implements config.Validator.
+func (s *Secrets) Validate() error {
+	for _, one := range *s {
+		if len(one.Reveal()) < minSecret {
+			return fmt.Errorf("is shorter than %d characters; make one with: openssl rand -base64 32", minSecret)
+		}
+	}
+	return nil
+}
+
+// OAuthConfig is what every provider with an OAuth client has per environment
+// (contract/auth.md section 5.1). Providers embed it.
+type OAuthConfig struct {
+	ClientID         string          `config:"clientId,required" doc:"the client that is registered at the identity provider"`
+	ClientSecret     config.Secret   `config:"clientSecret,required" doc:"its secret"`
+	CallbackURL      string          `config:"callbackUrl" doc:"where the identity provider sends browsers back to; {auth base URL}/<provider>/handler/frame if absent"`
+	AdditionalScopes ScopeList       `config:"additionalScopes" doc:"scopes to ask for beyond those that are needed, as a list or one text"`
+	Scope            ScopeList       `config:"scope" doc:"the same" deprecated:"use additionalScopes"`
+	SessionDuration  config.Duration `config:"sessionDuration" doc:"how long a browser stays signed in without being used; 1000 days if absent"`
+	SignIn           SignInConfig    `config:"signIn"`
+}
+
+// Common returns the settings that all providers have.
+func (c OAuthConfig) Common() OAuthConfig { return c }
+
+// defaultSession is how long cookies live unless sessionDuration says otherwise.
+const defaultSession = 1000 * 24 * time.Hour
+
+// Validate implements config.Validator. Providers with a Validate of their own call it.
+func (c *OAuthConfig) Validate() error {
+	if c.CallbackURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.CallbackURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return config.At("callbackUrl", errors.New("is not an http or https URL"))
+	}
+	return nil
+}
+
+// ScopeList is a list of scopes, or one text with scopes separated by spaces, commas or bars.
+type ScopeList []string
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (l *ScopeList) UnmarshalConfig(c *config.Config) error {
+	var list []string
+	if c.Len("") > 0 {
+		if err := c.Decode("", &list); err != nil {
+			return err
+		}
+	} else {
+		var one string
+		if err := c.Decode("", &one); err != nil {
+			return err
+		}
+		list = []string{one}
+	}
+	*l = strings.FieldsFunc(strings.Join(list, " "), scopeSeparator)
+	return nil
+}
+
+func scopeSeparator(r rune) bool { return r == '|' || r == ',' || r == ' ' || r >= '\t' && r <= '\r' }
+
+// SignInConfig is signIn of a provider.
+type SignInConfig struct {
+	Resolvers []ResolverConfig `config:"resolvers" doc:"how the user is found in the catalog, tried in this order"`
+}
+
+// ResolverConfig is one entry of signIn.resolvers. What it has beside its name are the
+// options of the resolver.
+type ResolverConfig struct {
+	Resolver string `config:"resolver,required" doc:"the name of a sign-in resolver"`
+
+	entry *config.Config
+}
+
+// resolverOptions are those of the resolvers that come with the plugin, for the reference.
+type resolverOptions struct {
+	Resolver         string   `config:"resolver,required" doc:"the name of a sign-in resolver"`
+	AllowedDomains   []string `config:"allowedDomains" doc:"the e-mail domains that this resolver accepts; all if absent"`
+	AllowUnknownUser bool     `config:"dangerouslyAllowSignInWithoutUserInCatalog" doc:"sign people in who are not in the catalog"`
+	Annotation       string   `config:"annotation" doc:"the annotation that subClaimMatchingUserEntityAnnotation compares"`
+}
+
+// ConfigShapes implements config.Shaper.
+func (ResolverConfig) ConfigShapes() []any { return []any{resolverOptions{}, map[string]any{}} }
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (r *ResolverConfig) UnmarshalConfig(c *config.Config) error {
+	type plain ResolverConfig
+	r.entry = c
+	err := c.Decode("", (*plain)(r))
+	return err
+}

@@ -1,0 +1,37 @@
+package resolve
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Domain returns the part of an e-mail address behind the last @ in lower case; empty if
+// there is none.
+func Domain(email string) string {
+	if i := strings.LastIndexByte(email, '@'); i > 0 {
+		return strings.ToLower(email[i+1:])
+	}
+	return ""
+}
+
+// WithoutTag returns the address without the +tag of its local part, and whether it had one.
+func WithoutTag(email string) (string, bool) {
+	at := strings.LastIndexByte(email, '@')
+	plus := strings.IndexByte(email, '+')
+	if at < 0 || plus <= 0 || plus > at {
+		return email, false
+	}
+	return email[:plus] + email[at:], true
+}
+
+// LocalPart returns the part before the first @.
+func LocalPart(email string) string {
+	local, _, _ := strings.Cut(email, "@")
+	return local
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// IsName reports whether a text may become the name of an entity reference. Texts with a
+// colon or a slash would become a reference to something else (contract/auth.md 6.3).
+func IsName(s string) bool { return namePattern.MatchString(s) }
