@@ -192,3 +192,15 @@ func parseRule(rule string, resourceType *string, params map[string]any) (Criter
 	}
 	return Is(rule, *resourceType, params), nil
 }
+
+// Widest is the most parts that an AllOf or AnyOf in c has; 0 for a single rule.
+func (c Criteria) Widest() int {
+	n := 0
+	if c.op == opAll || c.op == opAny {
+		n = len(c.of)
+	}
+	for _, of := range c.of {
+		n = max(n, of.Widest())
+	}
+	return n
+}
