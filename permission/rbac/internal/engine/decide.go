@@ -23,7 +23,7 @@ const (
 // Decide answers one question about somebody who is signed in. t notes why, unless it is
 // nil. The steps are those of contract permission.md, section 4.
 func (s *Snapshot) Decide(p permission.Permission, w *Who, t *Trace) permission.Decision {
-	if s.superUser(w) {
+	if s.superUser(w.User, w.Ownership) {
 		if t != nil {
 			t.say("%s is one of permission.rbac.admin.superUsers", w.User)
 		}
@@ -61,8 +61,11 @@ func (s *Snapshot) Decide(p permission.Permission, w *Who, t *Trace) permission.
 	return s.enforce(roles, obj, w, t)
 }
 
-func (s *Snapshot) superUser(w *Who) bool {
-	return s.options.SuperUsers[w.User] || slices.ContainsFunc(w.Ownership, func(ref string) bool { return s.options.SuperUsers[ref] })
+// SuperUser says whether somebody may do everything.
+func (s *Snapshot) SuperUser(u *permission.User) bool { return s.superUser(u.Ref, u.Ownership) }
+
+func (s *Snapshot) superUser(ref string, ownership []string) bool {
+	return s.options.SuperUsers[ref] || slices.ContainsFunc(ownership, func(ref string) bool { return s.options.SuperUsers[ref] })
 }
 
 // effectOf is what the rules of roles say of an object.
