@@ -32,7 +32,7 @@ func serve(p serveParams) {
 	reads := query.New(c.Store, index.Options{Columns: limits.IndexBytes, Cache: limits.CachedBytes, Log: c.Log})
 	p.Lifecycle.Append(fx.StartHook(func() { c.Background.Go(reads.Run) }))
 	permission.AddResource(p.Permissions, api.Resource(reads))
-	p.Permissions.AddPermissions(api.BasicPermissions()...)
+	p.Permissions.AddPermissions(api.Permissions()...)
 	api.Register(p.Router, api.Deps{
 		Authorizer: &api.Policies{Ask: p.Authorizer, Extensions: p.Permissions},
 		Query:      reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,

@@ -42,7 +42,7 @@ func (p *plugin) authorize(w http.ResponseWriter, r *http.Request) error {
 	for i, raw := range *body.Items {
 		var err error
 		if ids[i], questions[i], err = readItem(raw); err != nil {
-			return apierr.Forward(err, "item %d", i)
+			return apierr.Input.New("item %d: %v", i, err)
 		}
 	}
 	if !p.mayAskWithoutRef(creds) {

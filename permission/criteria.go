@@ -106,7 +106,7 @@ func (c Criteria) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Rule         string         `json:"rule"`
 		ResourceType string         `json:"resourceType"`
-		Params       map[string]any `json:"params,omitempty"`
+		Params       map[string]any `json:"params,omitzero"`
 	}{c.rule, c.resourceType, c.params})
 }
 

@@ -39,6 +39,9 @@ func newHost(p hostParams) *host {
 // answer asks the policy, once for the whole batch, and has conditions applied where a
 // question names resources.
 func (h *host) answer(ctx context.Context, creds backend.Credentials, questions []question) ([]answer, error) {
+	if h.policy() == everything {
+		return same(questions, Allow), nil
+	}
 	var user *User
 	if _, ok := creds.User(); ok {
 		who, err := h.users.UserInfo(ctx, creds)

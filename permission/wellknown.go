@@ -61,7 +61,7 @@ func (k *wellKnown) applyConditions(w http.ResponseWriter, r *http.Request) erro
 	for i, raw := range *body.Items {
 		var err error
 		if list[i], err = readApplication(raw); err != nil {
-			return apierr.Forward(err, "item %d", i)
+			return apierr.Input.New("item %d: %v", i, err)
 		}
 		refs += len(list[i].refs)
 		t := list[i].resourceType

@@ -30,8 +30,8 @@ type wireRole struct {
 
 type wireMetadata struct {
 	Source       string  `json:"source"`
-	Description  *string `json:"description,omitempty"`
-	Owner        *string `json:"owner,omitempty"`
+	Description  *string `json:"description"`
+	Owner        *string `json:"owner"`
 	Author       string  `json:"author"`
 	ModifiedBy   string  `json:"modifiedBy"`
 	CreatedAt    string  `json:"createdAt"`
@@ -133,6 +133,11 @@ func (e editor) updateRole(s *engine.State, name string, old []string, want wire
 		return false, err
 	}
 	have := s.MembersOf(name)
+	for _, ref := range want.MemberReferences {
+		if want.Name == name && slices.Contains(have, ref) && !slices.Contains(old, ref) {
+			return false, apierr.Conflict.New("%s is a member of %s already", ref, name)
+		}
+	}
 	for _, ref := range old {
 		if !slices.Contains(have, ref) {
 			return false, apierr.NotFound.New("role member '%s' was not found", ref)

@@ -217,8 +217,13 @@ func matches(got, want any) bool {
 		return ok && slices.EqualFunc(g, want, matches)
 	case map[string]any:
 		g, ok := got.(map[string]any)
-		if !ok || len(g) != len(want) {
+		if !ok {
 			return false
+		}
+		for name, value := range g { // with a database a text that nobody has given is null
+			if _, ok := want[name]; !ok && value != nil {
+				return false
+			}
 		}
 		for name, value := range want {
 			if other, ok := g[name]; !ok || !matches(other, value) {

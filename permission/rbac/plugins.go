@@ -44,6 +44,13 @@ const maxMetadata = 4 << 20
 func (p *plugins) metadata(ctx context.Context, id string) (m wireMetadataOf, err error) {
 	if id == "permission" {
 		own := p.own.Metadata()
+		for i := range own.Rules {
+			if own.Rules[i].Name == ruleIsOwner { // recorded: this list and the metadata have it in two drafts
+				schema := ownersSchema("https://json-schema.org/draft/2020-12/schema")
+				schema["additionalProperties"] = false
+				own.Rules[i].ParamsSchema = schema
+			}
+		}
 		return wireMetadataOf{own.Permissions, own.Rules}, nil
 	}
 	client, base, err := p.clients.Client(ctx, p.auth.Own(), id)

@@ -18,6 +18,9 @@ import (
 	"github.com/callboard-dev/callboard/permission/rbac/internal/policyfile"
 )
 
+// wireTime is how the API writes times.
+const wireTime = "2006-01-02T15:04:05.000Z"
+
 const (
 	resourcePolicy = "policy-entity"
 	ruleIsOwner    = "IS_OWNER"
@@ -53,15 +56,19 @@ func registerPermissions(x *permission.Extensions, l *live, defaultRole string) 
 		},
 		Rules: []permission.AnyRule[engine.Role]{permission.Rule[engine.Role, owners, func(engine.Role) bool]{
 			Name: ruleIsOwner, Description: "Roles that one of some users owns", ResourceType: resourcePolicy,
-			Schema: map[string]any{
-				"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": false, "required": []string{"owners"},
-				"properties": map[string]any{"owners": map[string]any{"type": "array", "items": map[string]any{"type": "string"}, "description": "References of the owners"}},
-			},
+			Schema: ownersSchema("http://json-schema.org/draft-07/schema#"),
 			Apply: func(r engine.Role, p owners) bool {
 				return r.Ref == defaultRole && defaultRole != "" || r.Owner != nil && slices.Contains(p.Owners, *r.Owner)
 			},
 		}},
 	})
+}
+
+func ownersSchema(draft string) map[string]any {
+	return map[string]any{
+		"$schema": draft, "type": "object", "required": []string{"owners"},
+		"properties": map[string]any{"owners": map[string]any{"type": "array", "items": map[string]any{"type": "string"}, "description": "References of the owners"}},
+	}
 }
 
 // rest is the REST API (contract permission.md, section 6).
@@ -368,7 +375,7 @@ func (a *rest) deletePolicies(c *call) error {
 }
 
 func (a *rest) wireRole(s *engine.State, r engine.Role) wireRole {
-	date := func(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
+	date := func(t time.Time) string { return t.UTC().Format(wireTime) }
 	members := s.MembersOf(r.Ref)
 	if members == nil {
 		members = []string{}

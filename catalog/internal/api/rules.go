@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
@@ -113,6 +114,17 @@ func (r rule) read(raw json.RawMessage) (params, error) {
 	bad := func(format string, args ...any) (params, error) {
 		return nil, apierr.Input.New("parameters of rule "+r.name+": "+format, args...)
 	}
+	// wrong has what clients of the reference find of a parameter of another type.
+	wrong := func(p param, received json.RawMessage) (params, error) {
+		expected := "string"
+		if p.list {
+			expected = "array"
+		}
+		text := fmt.Sprintf("%s must be %s", p.name, expected)
+		issue := map[string]any{"code": "invalid_type", "expected": expected, "received": typeName(received), "path": []string{p.name}, "message": text}
+		cause := apierr.NewKind("ZodError", http.StatusBadRequest).New("%s", text).With("issues", []any{issue})
+		return nil, apierr.Input.Wrap(cause, "parameters of rule %s are invalid", r.name)
+	}
 	var given map[string]json.RawMessage
 	if json.Unmarshal(raw, &given) != nil || given == nil {
 		return bad("expected an object")
@@ -126,12 +138,12 @@ func (r rule) read(raw json.RawMessage) (params, error) {
 		var list []*string
 		if r.params[i].list {
 			if json.Unmarshal(value, &list) != nil || list == nil || slices.Contains(list, nil) {
-				return bad("%s must be an array of strings", name)
+				return wrong(r.params[i], value)
 			}
 		} else {
 			list = make([]*string, 1)
 			if json.Unmarshal(value, &list[0]) != nil || list[0] == nil {
-				return bad("%s must be a string", name)
+				return wrong(r.params[i], value)
 			}
 		}
 		texts := make([]string, len(list))
@@ -145,10 +157,30 @@ func (r rule) read(raw json.RawMessage) (params, error) {
 	}
 	for _, p := range r.params {
 		if _, ok := out[p.name]; !ok && !p.optional {
-			return bad("%s is missing", p.name)
+			return wrong(p, nil)
 		}
 	}
 	return out, nil
+}
+
+// typeName is the JavaScript type of a JSON value; nil is one that is missing.
+func typeName(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return "undefined"
+	}
+	switch raw[0] {
+	case '"':
+		return "string"
+	case '[':
+		return "array"
+	case '{':
+		return "object"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	return "number"
 }
 
 // relationsOf reads the relations that a served entity carries.
@@ -195,11 +227,6 @@ func Resource(q *query.Query) permission.Resource[entity.Entity] {
 			return out, nil
 		},
 	}
-	for _, p := range Permissions() {
-		if p.ResourceType == resourceEntity {
-			r.Permissions = append(r.Permissions, p)
-		}
-	}
 	for _, rule := range ruleTable() {
 		r.Rules = append(r.Rules, permission.Rule[entity.Entity, params, filter.Predicate]{
 			Name: rule.name, Description: rule.description, ResourceType: resourceEntity,
@@ -207,16 +234,6 @@ func Resource(q *query.Query) permission.Resource[entity.Entity] {
 		})
 	}
 	return r
-}
-
-// BasicPermissions are those that are about no entity.
-func BasicPermissions() (out []Permission) {
-	for _, p := range Permissions() {
-		if p.ResourceType == "" {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // holds evaluates the rule on a served entity.
