@@ -23,6 +23,7 @@ type files struct {
 	auditor backend.Auditor
 	log     *slog.Logger
 	now     func() time.Time
+	every   time.Duration // how often watch looks
 
 	// have is what has been taken over, or refused, last. It belongs to whoever calls
 	// load: the start hook, and then the goroutine of watch.
@@ -176,7 +177,7 @@ func same(a, b fs.FileInfo) bool {
 func (f *files) watch(ctx context.Context) {
 	var seen [2]fs.FileInfo
 	hashed := f.now()
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(f.every)
 	defer tick.Stop()
 	for {
 		select {
