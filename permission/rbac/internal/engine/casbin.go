@@ -39,5 +39,9 @@ func Casbin(s *State) (*casbin.Enforcer, error) {
 			return nil, fmt.Errorf("g, %s, %s: %w", g.Ref, g.Role, err)
 		}
 	}
-	return casbin.NewEnforcer(m)
+	e, err := casbin.NewEnforcer(m)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.BuildRoleLinks()
 }
