@@ -55,7 +55,7 @@ func launch(t *testing.T, files ...string) *process {
 		args = append(args, "--config", f)
 	}
 	p.cmd = exec.Command(os.Args[0], args...)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "LOG_LEVEL=info", "NODE_ENV=production")
+	p.cmd.Env = append(os.Environ(), asProgram+"=1", "LOG_LEVEL=info", "NODE_ENV=production", "CALLBOARD_EXAMPLE_POLICY=allow-all")
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestRecordings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "auth", "catalog-write"}, wiretest.Options{
+		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "catalog-write"}, wiretest.Options{
 			Fixtures: files, Installed: installed, NotYet: notYet,
 		})
 	})

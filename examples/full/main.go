@@ -3,6 +3,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/auth/guestauth"
 	"github.com/callboard-dev/callboard/auth/oidcauth"
@@ -22,6 +24,9 @@ import (
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
+	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/allowall"
+	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
 func main() { portal().Main() }
@@ -34,7 +39,16 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(permission.Plugin(), policy())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())
 	return backend
+}
+
+// policy is roles; a portal has exactly one policy, and some suites want none.
+func policy() backend.Feature {
+	if os.Getenv("CALLBOARD_EXAMPLE_POLICY") == "allow-all" {
+		return allowall.Module()
+	}
+	return rbac.Module()
 }
