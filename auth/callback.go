@@ -100,11 +100,7 @@ func (a *api) waiting(state flow.State) (string, error) {
 // finish is the sign-in itself. It sets the cookies of the new session once nothing can go
 // wrong any more, so that a sign-in that has failed leaves none.
 func (a *api) finish(w http.ResponseWriter, r *http.Request, env *environment, state flow.State, answer url.Values, page string) (*sessionJSON, error) {
-	mode := "popup"
-	if state.Flow == "redirect" {
-		mode = "redirect"
-	}
-	at := a.watch.begin(r, env.provider, env.name, mode)
+	at := a.watch.begin(r, env.provider, env.name, state.Mode())
 	answered, err := a.signIn(at, w, r, env, state, answer, page)
 	at.end(err)
 	return answered, err

@@ -70,6 +70,9 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) error {
 		Verifier:    secret.Verifier,
 	})
 	if err != nil {
+		// A sign-in that cannot begin is one that has failed.
+		at := a.watch.begin(r, env.provider, env.name, state.Mode())
+		at.end(err)
 		return err
 	}
 	page := state.Origin

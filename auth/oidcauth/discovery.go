@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ type metadata struct {
 type discovered struct {
 	metadata
 	client   *oauth.Client
+	keys     *keySet
 	verifier *oidc.IDTokenVerifier
 }
 
@@ -143,8 +145,14 @@ func (m *metadata) check(address string) error {
 		{"issuer", m.Issuer}, {"authorization_endpoint", m.AuthorizationEndpoint}, {"token_endpoint", m.TokenEndpoint},
 		{"jwks_uri", m.JWKSURI}, {"userinfo_endpoint", m.UserinfoEndpoint},
 	} {
-		if f.value == "" {
+		u, err := url.Parse(f.value)
+		switch {
+		case f.value == "":
 			errs = append(errs, fmt.Errorf("%s has no %s", address, f.name))
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+			errs = append(errs, fmt.Errorf("%s has a %s that is no address of a server", address, f.name))
+		case u.Scheme != "https" && strings.HasPrefix(address, "https:"):
+			errs = append(errs, fmt.Errorf("%s has a %s without https, which would give away what https protects", address, f.name))
 		}
 	}
 	return errors.Join(errs...)
@@ -153,8 +161,8 @@ func (m *metadata) check(address string) error {
 // open makes the clients for a discovery document.
 func (p *Provider) open(m metadata) *discovered {
 	d := &discovered{metadata: m}
-	ctx := oidc.ClientContext(context.Background(), p.http) // a bag of values, not a lifetime
-	d.verifier = oidc.NewVerifier(m.Issuer, oidc.NewRemoteKeySet(ctx, m.JWKSURI), &oidc.Config{
+	d.keys = &keySet{url: m.JWKSURI, http: p.http, alg: p.config.TokenSignedResponseAlg}
+	d.verifier = oidc.NewVerifier(m.Issuer, d.keys, &oidc.Config{
 		ClientID:             p.config.ClientID,
 		SupportedSigningAlgs: []string{p.config.TokenSignedResponseAlg},
 	})

@@ -129,14 +129,19 @@ func (d *discovered) profile(ctx context.Context, t oauth.Token, nonce string) (
 	return p, nil
 }
 
+// refuse is the error for an ID token that is not valid.
+func refuse(why string) error {
+	return apierr.Authentication.New("The ID token of the identity provider is not valid: %s", why)
+}
+
 // skew is by how much the clock of the identity provider may be ahead.
 const skew = 10 * time.Second
 
 // verify checks an ID token (OpenID Connect Core, 3.1.3.7). Why it is refused is in the
 // error's cause, which has no kind: pages do not see it.
 func (d *discovered) verify(ctx context.Context, t oauth.Token, nonce string) (*oidc.IDToken, error) {
-	refuse := func(why string) error {
-		return apierr.Authentication.New("The ID token of the identity provider is not valid: %s", why)
+	if _, err := d.keys.VerifySignature(ctx, t.IDToken); err != nil {
+		return nil, err // go-oidc would make one error of all
 	}
 	token, err := d.verifier.Verify(ctx, t.IDToken)
 	if err != nil {

@@ -19,6 +19,14 @@ type State struct {
 	Scope       string
 }
 
+// Mode is how the user comes back to the page: "popup" or "redirect".
+func (s State) Mode() string {
+	if s.Flow == "redirect" {
+		return "redirect"
+	}
+	return "popup"
+}
+
 // A Signer returns the signature of a text, and a Checker whether it has a signature.
 type (
 	Signer  func(text string) ([]byte, error)

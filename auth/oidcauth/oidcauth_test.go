@@ -1,0 +1,240 @@
+package oidcauth_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/authtest"
+	"github.com/callboard-dev/callboard/auth/oidcauth"
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/backendtest"
+	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/catalog/entity"
+)
+
+// provider is a client of an issuer, which runs until the test ends.
+func provider(t *testing.T, o *authtest.OIDC) auth.Provider {
+	t.Helper()
+	c := oidcauth.Config{MetadataURL: o.URL + "/.well-known/openid-configuration"}
+	c.SetDefaults()
+	c.ClientID, c.ClientSecret = authtest.ClientID, config.NewSecret(authtest.ClientSecret)
+	c.Prompt = "auto"
+	p := oidcauth.New(c, o.Client().Transport, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return p
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	authtest.RunProvider(t, func(t *testing.T) authtest.ProviderCase {
+		o := authtest.StartOIDC(t, authtest.Options{TLS: true})
+		return authtest.ProviderCase{
+			Provider: provider(t, o), Replica: provider(t, o), SignIn: o.SignIn,
+			Subject: "alice-1", Scope: "openid profile email offline_access", Secret: authtest.ClientSecret,
+		}
+	})
+}
+
+// module is oidcauth.Module with a client that trusts the issuer's certificate.
+func module(o *authtest.OIDC) backend.Feature {
+	return backend.NewModule("auth", "oidc",
+		backend.Section("auth.providers.oidc", oidcauth.Environments(nil)),
+		fx.Invoke(func(c oidcauth.Environments, x *auth.Extensions, lc fx.Lifecycle, bg *backend.Background, log *slog.Logger) {
+			x.AddProvider(oidcauth.Spec(c, func(_ string, c oidcauth.Config) auth.Provider {
+				p := oidcauth.New(c, o.Client().Transport, log)
+				lc.Append(fx.StartHook(func() { bg.Go(p.Run) }))
+				return p
+			}))
+		}))
+}
+
+// A portal signs in whoever the identity provider vouches for.
+type portal struct {
+	*backendtest.Backend
+	audit *backendtest.Audit
+	seen  *[]auth.Profile
+}
+
+func open(t *testing.T, o *authtest.OIDC, more string, strict bool) portal {
+	t.Helper()
+	audit, seen := new(backendtest.Audit), new([]auth.Profile)
+	b := backendtest.Start(t, fmt.Sprintf(`
+app: {baseUrl: 'http://localhost:3000'}
+auth:
+  session: {secret: a-secret-of-these-tests}
+  providers:
+    oidc:
+      production:
+        metadataUrl: %s/.well-known/openid-configuration
+        clientId: %s
+        clientSecret: %q
+        timeout: {milliseconds: 400}
+        prompt: auto
+        %s
+        signIn: {resolvers: [{resolver: subject}]}
+`, o.URL, authtest.ClientID, authtest.ClientSecret, more),
+		auth.Plugin(), module(o),
+		backend.NewPluginService(func(id backend.PluginID, base backend.Auditor) (backend.Auditor, error) {
+			if id == "auth" {
+				return audit, nil
+			}
+			return base, nil
+		}),
+		backend.NewModule("auth", "subject", fx.Invoke(func(x *auth.Extensions) {
+			x.AddResolver("subject", auth.ResolverFunc(func(_ context.Context, who auth.Profile, _ auth.Users) (auth.Identity, error) {
+				if strict && who.Email == "" {
+					return auth.Identity{}, apierr.Internal.New("no verified e-mail address")
+				}
+				*seen = append(*seen, who)
+				return auth.Identity{User: entity.Ref{Kind: "user", Namespace: "default", Name: who.Subject}}, nil
+			}))
+		})))
+	return portal{b, audit, seen}
+}
+
+func (p portal) browser() *authtest.Browser {
+	return authtest.NewBrowser(p.URL, "http://localhost:7007")
+}
+
+// TestAnIssuerThatMisbehaves has one subtest for each way: the sign-in is refused, one
+// audit event says so, and no text of the issuer gets into a page as it is.
+func TestAnIssuerThatMisbehaves(t *testing.T) {
+	t.Parallel()
+	for _, m := range authtest.Misbehaviours() {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			o := authtest.StartOIDC(t, authtest.Options{TLS: strings.Contains(m.Name, "https")})
+			o.Misbehave(m)
+			p := open(t, o, "", true)
+			b := p.browser()
+			res, err := b.SignIn("oidc", "production", o.SignIn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Error == nil || res.Error.Name != m.ErrorName || len(*p.seen) != 0 {
+				t.Errorf("%d %+v, want %s; resolvers have seen %d profiles", res.Status, res.Error, m.ErrorName, len(*p.seen))
+			}
+			if m.AtStart && res.Status != http.StatusServiceUnavailable {
+				t.Errorf("the start is answered with %d", res.Status)
+			}
+			events := p.audit.Events()
+			if len(events) != 1 || events[0].ID != "sign-in" || events[0].Status != "failed" || events[0].Outcome["error.name"] != m.ErrorName {
+				t.Errorf("audited %+v", events)
+			}
+			if strings.Contains(res.Body, "<script>alert") || strings.Contains(res.Body, "the issuer\")") {
+				t.Errorf("the page has the issuer's markup: %s", res.Body)
+			}
+			for _, name := range []string{"oidc-refresh-token", "oidc-granted-scope", "oidc-nonce", "oidc-flow"} {
+				if _, ok := b.Cookies("oidc")[name]; ok && !m.AtStart {
+					t.Errorf("the browser has %s", name)
+				}
+			}
+		})
+	}
+}
+
+// TestSEC43_OnlyAnExpressTrueVerifiesAnAddress holds that the e-mail of a profile counts
+// if the userinfo endpoint says email_verified: true, and in no other case.
+func TestSEC43_OnlyAnExpressTrueVerifiesAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		verified any
+		want     string
+	}{
+		{"true", true, "alice@acme.test"}, {"false", false, ""}, {"absent", nil, ""}, {"text", "true", ""}, {"number", 1, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			alice := authtest.Alice()
+			delete(alice.Claims, "email_verified")
+			if tt.verified != nil {
+				alice.Claims["email_verified"] = tt.verified
+			}
+			o := authtest.StartOIDC(t, authtest.Options{Users: []authtest.User{alice}})
+			p := open(t, o, "", false)
+			res, err := p.browser().SignIn("oidc", "production", o.SignIn)
+			if err != nil || res.Session == nil || res.Session.Profile.Email != tt.want {
+				t.Fatalf("%v %+v %+v", err, res.Error, res.Session)
+			}
+			if seen := (*p.seen)[0]; seen.Email != tt.want || seen.Subject != "alice-1" || seen.Username != "alice" || seen.Claims["email"] != "alice@acme.test" {
+				t.Errorf("the resolver saw %+v", seen)
+			}
+		})
+	}
+}
+
+// TestAnIssuerThatIsAwayAtStart holds that the backend starts without its identity
+// provider, answers 503 meanwhile, and signs in once the issuer is there.
+func TestAnIssuerThatIsAwayAtStart(t *testing.T) {
+	t.Parallel()
+	o := authtest.StartOIDC(t, authtest.Options{})
+	var away authtest.Misbehaviour
+	for _, m := range authtest.Misbehaviours() {
+		if m.AtStart && !m.Slow {
+			away = m
+		}
+	}
+	o.Misbehave(away)
+	p := open(t, o, "", false)
+	_, res, err := p.browser().Start("oidc", "production")
+	if err != nil || res.Status != http.StatusServiceUnavailable || res.Error == nil || res.Error.Name != "ServiceUnavailableError" {
+		t.Fatalf("meanwhile: %v %d %s", err, res.Status, res.Body)
+	}
+	o.Misbehave(authtest.Misbehaviour{})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		res, err := p.browser().SignIn("oidc", "production", o.SignIn)
+		if err == nil && res.Session != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v %d %s", err, res.Status, res.Body)
+		}
+	}
+}
+
+// TestWhatTheAddressSays holds the parameters of the start (contract/auth.md section 5.2).
+func TestWhatTheAddressSays(t *testing.T) {
+	t.Parallel()
+	o := authtest.StartOIDC(t, authtest.Options{})
+	for _, tt := range []struct {
+		name, config string
+		prompt       string
+		further      string
+	}{
+		{"prompt left to the issuer", "", "", ""},
+		{"prompt", "startUrlSearchParams: {acr_values: 'a b', prompt: login}", "login", "a b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			address, _, err := open(t, o, tt.config, false).browser().Start("oidc", "production")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := http.NewRequest(http.MethodGet, address, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := r.URL.Query()
+			if q.Get("prompt") != tt.prompt || q.Get("acr_values") != tt.further || q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 ||
+				q.Get("nonce") == "" || q.Get("response_type") != "code" || q.Get("redirect_uri") != "http://localhost:7007/api/auth/oidc/handler/frame" || q.Get("scope") != "openid profile email" {
+				t.Errorf("%v", q)
+			}
+			if strings.Contains(address, "+") {
+				t.Errorf("a plus is not a space to every issuer: %s", address)
+			}
+		})
+	}
+}
