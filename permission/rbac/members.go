@@ -177,21 +177,23 @@ func (m *members) readGroups(ctx context.Context) (*graph, error) {
 	return v.(*graph), nil
 }
 
-// overHTTP reads the catalog wherever it runs, as the permission plugin itself.
+// overHTTP reads the catalog wherever it runs.
 type overHTTP struct {
-	clients backend.Clients
-	auth    backend.Auth
+	open func(ctx context.Context) (*client.Client, error)
+}
+
+// asPlugin reads it as the permission plugin itself.
+func asPlugin(clients backend.Clients, auth backend.Auth) *overHTTP {
+	return &overHTTP{func(ctx context.Context) (*client.Client, error) {
+		hc, base, err := clients.Client(ctx, auth.Own(), "catalog")
+		if err != nil {
+			return nil, err
+		}
+		return client.At(base, hc), nil
+	}}
 }
 
 const catalogTimeout = 20 * time.Second
-
-func (o *overHTTP) open(ctx context.Context) (*client.Client, error) {
-	hc, base, err := o.clients.Client(ctx, o.auth.Own(), "catalog")
-	if err != nil {
-		return nil, err
-	}
-	return client.At(base, hc), nil
-}
 
 func (o *overHTTP) groups(ctx context.Context) (map[string][]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)

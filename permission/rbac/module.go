@@ -22,6 +22,7 @@ func Module() backend.Feature {
 		backend.Migrations(store.Migrations()),
 		fx.Provide(store.New, fx.Private),
 		fx.Invoke(register),
+		backend.Subcommand("policy", "checks policy files, and explains decisions", runPolicy),
 	)
 }
 
@@ -40,6 +41,7 @@ type params struct {
 	Auditor    backend.Auditor
 	Background *backend.Background
 	Lifecycle  fx.Lifecycle
+	System     backend.SystemMetadata
 	Log        *slog.Logger
 }
 
@@ -56,7 +58,7 @@ func register(p params) error {
 		return err
 	}
 	l := newLive(p.Store, p.Config.engineOptions(), p.Log)
-	m := newMembers(&overHTTP{p.Clients, p.Auth}, p.Config.depth(), p.Log)
+	m := newMembers(asPlugin(p.Clients, p.Auth), p.Config.depth(), p.Log)
 	p.Framework.SetPolicy(&policy{live: l, members: m, audit: p.Config.AuditEvaluations, auditor: p.Auditor, log: p.Log})
 	registerPermissions(p.Framework, l, p.Config.DefaultPermissions.DefaultRole)
 	known := slices.Clone(p.Config.PluginsWithPermission)
@@ -91,6 +93,7 @@ func start(ctx context.Context, p params, f *files, all *providers) error {
 		}
 	}
 	p.Background.Go(f.live.follow)
+	p.Background.Go(func(ctx context.Context) { warnOfMistakes(ctx, p, f.live) })
 	if c.PolicyFileReload && f.paths() != [2]string{} {
 		p.Background.Go(f.watch)
 	}

@@ -3,7 +3,11 @@ package engine
 import "fmt"
 
 // A Trace notes why a decision is what it is, for people. A nil Trace notes nothing.
-type Trace struct{ Lines []string }
+type Trace struct {
+	Lines []string
+	// Where adds to a rule where it is written; nil: nothing.
+	Where func(r Rule) string
+}
 
 func (t *Trace) say(format string, args ...any) {
 	if t != nil {
@@ -21,11 +25,18 @@ func (t *Trace) rule(subject string, o object, e effect) {
 	if t == nil {
 		return
 	}
-	if e&allows != 0 {
-		t.say("p, %s, %s, %s, allow", subject, o.permission, o.action)
-	}
-	if e&denies != 0 {
-		t.say("p, %s, %s, %s, deny", subject, o.permission, o.action)
+	for _, one := range []struct {
+		bit    effect
+		effect string
+	}{{allows, "allow"}, {denies, "deny"}} {
+		if e&one.bit == 0 {
+			continue
+		}
+		where := ""
+		if t.Where != nil {
+			where = t.Where(Rule{Subject: subject, Permission: o.permission, Action: o.action, Effect: one.effect})
+		}
+		t.say("p, %s, %s, %s, %s%s", subject, o.permission, o.action, one.effect, where)
 	}
 }
 
