@@ -392,3 +392,16 @@ func has[K comparable, V any](m map[K]V, keys ...K) bool {
 func resolverModule(name string, r auth.SignInResolver) backend.Feature {
 	return backend.NewModule("auth", name, fx.Invoke(func(x *auth.Extensions) { x.AddResolver(name, r) }))
 }
+
+// openAlone is open without a catalog.
+func openAlone(t *testing.T, yaml string) *portal {
+	t.Helper()
+	i := &idp{people: people()}
+	return &portal{backendtest.Start(t, yaml, auth.Plugin(), i.module("idp", auth.Scopes{Required: []string{"openid"}, Persist: true})), t, i}
+}
+
+// comeBack brings a browser back that has not started.
+func (b *browser) comeBack(state string) string {
+	b.t.Helper()
+	return posted(b.t, b.do("GET", "/idp/handler/frame?code=alice&state="+state, "")).Error.Message
+}
