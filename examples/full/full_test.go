@@ -126,11 +126,15 @@ func write(t *testing.T, name, text string) string {
 // databases are the second configuration file, by database.
 func databases(t *testing.T, test func(t *testing.T, config string)) {
 	t.Run("SQLite", func(t *testing.T) {
-		test(t, fmt.Sprintf("backend: {database: {client: better-sqlite3, connection: {directory: %q}}}\n", t.TempDir()))
+		test(t, sqlite(t))
 	})
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
 		test(t, postgres(s.Database(t)))
 	})
+}
+
+func sqlite(t *testing.T) string {
+	return fmt.Sprintf("backend: {database: {client: better-sqlite3, connection: {directory: %q}}}\n", t.TempDir())
 }
 
 // postgres puts all plugins into schemas of one database, so that dropping it is enough.

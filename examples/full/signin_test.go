@@ -54,16 +54,16 @@ var providers = []struct {
 }
 
 // acme starts a portal at which staff sign in with an OpenID provider.
-func acme(t *testing.T, database string, start func(testing.TB, string, ...oidctest.User) *oidctest.Server, prompt string) (*process, *oidctest.Server) {
+func acme(t *testing.T, app, database string, start func(testing.TB, string, ...oidctest.User) *oidctest.Server, prompt string) (*process, *oidctest.Server) {
 	t.Helper()
 	base := "http://" + strings.Replace(freeAddress(t), "127.0.0.1", "localhost", 1)
 	idp := start(t, base+"/api/auth/oidc/handler/frame", accounts...)
 	p := launch(t, write(t, "app-config.yaml", fmt.Sprintf(`
-app: {baseUrl: 'http://localhost:3000'}
+app: {baseUrl: %[9]q}
 backend:
   baseUrl: %[1]s
   listen: %[2]q
-  cors: {origin: 'http://localhost:3000', credentials: true}
+  cors: {origin: %[9]q, credentials: true}
   auth: {externalAccess: [{type: static, options: {token: %[3]s, subject: test}}]}
 auth:
   environment: production
@@ -83,7 +83,7 @@ auth:
 catalog:
   rules: [{allow: [User, Group]}]
   locations: [{type: file, target: %[8]q}]
-`, base, strings.TrimPrefix(base, "http://"), wiretest.StaticToken, idp.Issuer, idp.ClientID, idp.ClientSecret, prompt, write(t, "staff.yaml", staff))), write(t, "database.yaml", database))
+`, base, strings.TrimPrefix(base, "http://"), wiretest.StaticToken, idp.Issuer, idp.ClientID, idp.ClientSecret, prompt, write(t, "staff.yaml", staff), app)), write(t, "database.yaml", database))
 	p.ready(t)
 	p.url = base
 	settled(t, p.url, 4)
@@ -96,7 +96,7 @@ func TestSignInWithOpenIDProviders(t *testing.T) {
 	for _, provider := range providers {
 		t.Run(provider.name, func(t *testing.T) {
 			databases(t, func(t *testing.T, database string) {
-				p, idp := acme(t, database, provider.start, provider.prompt)
+				p, idp := acme(t, "http://localhost:3000", database, provider.start, provider.prompt)
 				for _, tt := range []struct {
 					who, user string // user is empty for those who may not sign in
 					says      string
