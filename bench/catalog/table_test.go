@@ -23,6 +23,7 @@ var (
 	only    = flag.String("only", "", "part of the names of the scenarios to run; with it nothing is written")
 	profile = flag.String("profile", "", "a directory for CPU profiles of the portal, one for each scenario")
 	files   = flag.Bool("files", true, "ingest through files, too")
+	rest    = flag.Duration("rest", 0, "measure for so long what it costs that nothing happens")
 	longest = flag.Bool("statements", false, "print the statements that took longest while entities were ingested")
 )
 
@@ -179,6 +180,9 @@ func measure(t *testing.T, n int) {
 		t.Fatal(err)
 	}
 	fmt.Printf("\nRSS after the ingest: %.0f MB\n", p.rss())
+	if *rest > 0 {
+		p.idle(d, n)
+	}
 	p.reads(d, n)
 	fmt.Printf("\nRSS after the reads: %.0f MB\n", p.rss())
 	if *only != "" {
@@ -186,6 +190,16 @@ func measure(t *testing.T, n int) {
 	}
 	p.unpagedHeap()
 	p.writes(t, d, n)
+}
+
+// idle measures rounds without changes. Entities are due again after 100 to 150 s.
+func (p *portal) idle(d *database, n int) {
+	work, before := d.work(p.t), spent(p.t, p, d)
+	time.Sleep(*rest)
+	cpu, done := spent(p.t, p, d).minus(before), d.work(p.t)
+	share := func(d time.Duration) float64 { return d.Seconds() / rest.Seconds() }
+	fmt.Printf("\nAt rest with %d entities, %v: %.4f + %.4f cores, portal + PostgreSQL; %d statements, which wrote %d rows\n",
+		n, *rest, share(cpu.portal), share(cpu.postgres), done.statements-work.statements, done.rows-work.rows)
 }
 
 // reads are the scenarios that change nothing. Where users ask for different things,
