@@ -131,7 +131,7 @@ func configured(entry ResolverConfig, known map[string]SignInResolver) (SignInRe
 		if near := config.Suggest(entry.Resolver, names); near != "" {
 			what = "did you mean " + near + "? T" + what[1:]
 		}
-		return nil, entry.at("resolver", fmt.Errorf("Sign-in resolver '%s' is not available; %s", entry.Resolver, what)) // upstream's sentence
+		return nil, entry.at("resolver", fmt.Errorf("sign-in resolver '%s' is not available; %s", entry.Resolver, what))
 	}
 	if configurable, ok := r.(Configurable); ok && entry.entry != nil {
 		return configurable.Configure(entry.entry)
