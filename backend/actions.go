@@ -142,15 +142,34 @@ func schemaOr(given json.RawMessage, t reflect.Type) (json.RawMessage, error) {
 }
 
 // ActionPermissions decides who may see and invoke actions that have a
-// VisibilityPermission. Until permissions are asked for, everybody may.
+// VisibilityPermission. In a plugin with permission.Use it is the permission framework.
+// In others everybody may, and nobody where permission.enabled is true.
 type ActionPermissions interface {
 	Allowed(ctx context.Context, caller Credentials, permission string) (bool, error)
 }
 
-type allowAll struct{}
+// actionPermissions are what a plugin has offered (permission.Use does), or else a single
+// answer to all questions.
+type actionPermissions struct {
+	plugin  PluginID
+	local   *Local
+	without bool
+}
+
+// actionPermissions are those of a plugin. Where permissions are enabled, one that nobody
+// can be asked about must not become one that everybody has.
+func (c *core) actionPermissions(id PluginID, l *Local) ActionPermissions {
+	enabled, _, _ := c.cfg.Bool("permission.enabled")
+	return actionPermissions{id, l, !enabled}
+}
 
 // Allowed implements ActionPermissions.
-func (allowAll) Allowed(context.Context, Credentials, string) (bool, error) { return true, nil }
+func (a actionPermissions) Allowed(ctx context.Context, caller Credentials, permission string) (bool, error) {
+	if offered, ok := Find[ActionPermissions](a.local, a.plugin); ok {
+		return offered.Allowed(ctx, caller, permission)
+	}
+	return a.without, nil
+}
 
 // NewActions returns an empty registry whose routes are on r, for tests of plugins that
 // run without a backend; backendtest.Actions has registries with a client. A plugin in a

@@ -234,6 +234,7 @@ func (c *core) rootServices(comp *composition) fx.Option {
 			},
 			func(d Discovery) UserInfo { return newUserInfo(c.clients, d, c.settings.now()) },
 			func() scm.Reader { return c.reader },
+			func() *Local { return newLocal(c.discovery.local) },
 		),
 	)
 }

@@ -56,21 +56,21 @@ func (f *feature) name() string {
 // the plugin's core services are available: PluginID, *slog.Logger, fx.Lifecycle,
 // db.DB, Database, Router, Auth, Clients, UserInfo, Scheduler, Cache, Events, *Actions,
 // ActionsClient, Auditor, trace.Tracer, metric.Meter, *Background, Landing, and the root's
-// InstanceMetadata, SystemMetadata, Health, *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
+// InstanceMetadata, SystemMetadata, *Local, Health, *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
 //
 // id is lower case, letters, digits and dashes. Constructors and invoked functions
 // wire values together and do no I/O: the graph may be built more than once in one
 // process, when a feature that fails is left out. What touches the network, the
 // disk or the clock belongs in a start hook.
 func NewPlugin(id string, opts ...fx.Option) Feature {
-	return Feature{&feature{kind: pluginFeature, plugin: PluginID(id), opts: opts}}
+	return Feature{&feature{kind: pluginFeature, plugin: PluginID(id), opts: ungroup(opts)}}
 }
 
 // NewModule declares a module that extends the plugin with the given id. Its scope
 // is nested in the plugin's, so it sees the plugin's core services and extension
 // points. Modules are invoked before their plugin is.
 func NewModule(plugin, id string, opts ...fx.Option) Feature {
-	return Feature{&feature{kind: moduleFeature, plugin: PluginID(plugin), module: id, opts: opts}}
+	return Feature{&feature{kind: moduleFeature, plugin: PluginID(plugin), module: id, opts: ungroup(opts)}}
 }
 
 // NewService replaces core services for the whole process, with fx.Decorate or

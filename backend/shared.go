@@ -57,7 +57,7 @@ func (s *sharedServices) close() error {
 func (c *core) sharedServices(id PluginID) fx.Option {
 	opts := []fx.Option{fx.Provide(
 		func(log *slog.Logger) Cache { return c.shared.caches.plugin(id, log) },
-		func() ActionPermissions { return allowAll{} },
+		func(l *Local) ActionPermissions { return c.actionPermissions(id, l) },
 		fx.Private,
 	)}
 	if id == "events" {

@@ -20,6 +20,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/internal/stitch"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 	"github.com/callboard-dev/callboard/catalog/internal/telemetry"
+	"github.com/callboard-dev/callboard/permission"
 )
 
 // Plugin returns the catalog plugin.
@@ -27,6 +28,7 @@ func Plugin() backend.Feature {
 	return backend.NewPlugin("catalog",
 		backend.Section("catalog", defaultConfig()),
 		backend.ExtensionPoint[Extensions](),
+		permission.Use(),
 		backend.Migrations(store.Migrations()),
 		fx.Provide(store.New, fx.Private),
 		fx.Provide(telemetry.New, newCatalog, fx.Private),

@@ -25,8 +25,9 @@ type Processor interface {
 type (
 	// A LocationReader reads what a Location entity points to. The first reader that
 	// returns true has handled the location. Each target of a Location is read on its
-	// own: an error is shown on the Location, what was found there in earlier runs
-	// stays, and the other targets are read all the same.
+	// own, up to four at the same time: an error is shown on the Location, what was found
+	// there in earlier runs stays, and the other targets are read all the same. emit is
+	// called from one goroutine at a time, until ReadLocation returns.
 	LocationReader interface {
 		ReadLocation(ctx context.Context, loc entity.Location, emit Emit) (handled bool, err error)
 	}

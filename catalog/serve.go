@@ -7,6 +7,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/internal/api"
 	"github.com/callboard-dev/callboard/catalog/internal/index"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
+	"github.com/callboard-dev/callboard/permission"
 )
 
 type serveParams struct {
@@ -16,6 +17,9 @@ type serveParams struct {
 	Router  backend.Router
 	Landing backend.Landing
 	Auditor backend.Auditor
+
+	Authorizer  *permission.Authorizer
+	Permissions *permission.Extensions
 
 	Lifecycle fx.Lifecycle
 }
@@ -27,8 +31,11 @@ func serve(p serveParams) {
 	limits := c.Config.Limits
 	reads := query.New(c.Store, index.Options{Columns: limits.IndexBytes, Cache: limits.CachedBytes, Log: c.Log})
 	p.Lifecycle.Append(fx.StartHook(func() { c.Background.Go(reads.Run) }))
+	permission.AddResource(p.Permissions, api.Resource(reads))
+	p.Permissions.AddPermissions(api.Permissions()...)
 	api.Register(p.Router, api.Deps{
-		Query: reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
+		Authorizer: &api.Policies{Ask: p.Authorizer, Extensions: p.Permissions},
+		Query:      reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
 		LocationTypes:     c.Extensions.types,
 		RefreshOnConflict: c.Config.DefaultLocationConflictStrategy == "refresh",
 		ReadOnly:          c.Config.ReadOnly,

@@ -162,3 +162,12 @@ func literalAddress(host string) (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(host)
 	return ip, err == nil
 }
+
+// GuardedDial returns a DialContext for transports that fetch what somebody else names. It
+// looks a host up, and connects to the address that it has checked: to a public one, or to
+// a private one if trusted says that the configuration itself names that host and port. An
+// address of a cloud's metadata service has to be named as an address. A nil Resolver is the
+// system's. The transport must have no Proxy, which would connect in its place.
+func GuardedDial(r Resolver, trusted func(host string, port int) bool) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return newGuard(r, trusted).DialContext
+}

@@ -7,5 +7,9 @@
 // prints the tables of bench/RESULTS.md. Without -args the same program runs over a few
 // hundred entities and for an instant, which is how CI holds that it works.
 //
+// -rest 150s adds what it costs that nothing happens, -statements the statements that took
+// longest while entities were ingested, -profile DIR CPU profiles; -only TEXT leaves out
+// the scenarios that have other names.
+//
 // It consists of tests because what it measures is started by the testbed.
 package catalogbench

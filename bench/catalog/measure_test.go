@@ -61,11 +61,36 @@ func (d *database) work(t testing.TB) (w work) {
 	return w
 }
 
+// longest prints the statements that took most of the database's time so far.
+func (d *database) longest(t testing.TB) {
+	t.Helper()
+	const q = `SELECT calls, rows, total_exec_time, left(regexp_replace(query, '\s+', ' ', 'g'), 150)
+		FROM public.pg_stat_statements s JOIN pg_database b ON b.oid = s.dbid WHERE b.datname = current_database() ORDER BY total_exec_time DESC LIMIT 25`
+	rows, err := d.conn.Query(t.Context(), db.Same(q))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	fmt.Println("\n| calls | rows | ms | statement |\n|---|---|---|---|")
+	for rows.Next() {
+		var calls, n int64
+		var ms float64
+		var text string
+		if err := rows.Scan(&calls, &n, &ms, &text); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("| %d | %d | %.0f | `%s` |\n", calls, n, ms, text)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // settled waits until n entities are served and nothing is left to do, and returns when.
 func (d *database) settled(t testing.TB, n int) time.Time {
 	t.Helper()
 	const q = `SELECT (SELECT count(*) FROM catalog.final_entities),
-		(SELECT count(*) FROM catalog.stitch_queue) + (SELECT count(*) FROM catalog.refresh_state WHERE result_hash IS NULL)`
+		(EXISTS (SELECT 1 FROM catalog.stitch_queue) OR EXISTS (SELECT 1 FROM catalog.refresh_state WHERE result_hash IS NULL))::int`
 	// Looking costs the database work that it does not have in production: it is done
 	// more rarely the longer it takes.
 	for start := time.Now(); ; time.Sleep(max(20*time.Millisecond, time.Since(start)/50)) {

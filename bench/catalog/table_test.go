@@ -23,6 +23,8 @@ var (
 	only    = flag.String("only", "", "part of the names of the scenarios to run; with it nothing is written")
 	profile = flag.String("profile", "", "a directory for CPU profiles of the portal, one for each scenario")
 	files   = flag.Bool("files", true, "ingest through files, too")
+	rest    = flag.Duration("rest", 0, "measure for so long what it costs that nothing happens")
+	longest = flag.Bool("statements", false, "print the statements that took longest while entities were ingested")
 )
 
 // place annotates an entity as providers do.
@@ -89,10 +91,19 @@ func ingestFiles(t *testing.T, n int) {
 	p := launch(t, d.url, fmt.Sprintf("{type: file, target: %q}", root))
 	began := time.Now()
 	before := spent(t, p, d)
+	if *profile != "" {
+		p.call("/profile?file=" + url.QueryEscape(filepath.Join(*profile, "files.pprof")))
+	}
 	end := d.settled(t, n)
 	after, done := spent(t, p, d), d.work(t)
+	if *profile != "" {
+		p.call("/profile")
+	}
 	fmt.Println(ingestHead)
 	ingestRow(t, "through files, from readiness", n, end.Sub(began), after.minus(before), work{done.statements - start.statements, done.rows - start.rows}, p.peakRSS())
+	if *longest {
+		d.longest(t)
+	}
 	if *only == "" {
 		depth := depthOf(t, p, newOrg(n-4).components)
 		if depth != 5 {
@@ -169,6 +180,9 @@ func measure(t *testing.T, n int) {
 		t.Fatal(err)
 	}
 	fmt.Printf("\nRSS after the ingest: %.0f MB\n", p.rss())
+	if *rest > 0 {
+		p.idle(d, n)
+	}
 	p.reads(d, n)
 	fmt.Printf("\nRSS after the reads: %.0f MB\n", p.rss())
 	if *only != "" {
@@ -176,6 +190,16 @@ func measure(t *testing.T, n int) {
 	}
 	p.unpagedHeap()
 	p.writes(t, d, n)
+}
+
+// idle measures rounds without changes. Entities are due again after 100 to 150 s.
+func (p *portal) idle(d *database, n int) {
+	work, before := d.work(p.t), spent(p.t, p, d)
+	time.Sleep(*rest)
+	cpu, done := spent(p.t, p, d).minus(before), d.work(p.t)
+	share := func(d time.Duration) float64 { return d.Seconds() / rest.Seconds() }
+	fmt.Printf("\nAt rest with %d entities, %v: %.4f + %.4f cores, portal + PostgreSQL; %d statements, which wrote %d rows\n",
+		n, *rest, share(cpu.portal), share(cpu.postgres), done.statements-work.statements, done.rows-work.rows)
 }
 
 // reads are the scenarios that change nothing. Where users ask for different things,

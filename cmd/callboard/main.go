@@ -4,8 +4,18 @@ package main
 
 import (
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/awsalbauth"
+	"github.com/callboard-dev/callboard/auth/cloudflareauth"
+	"github.com/callboard-dev/callboard/auth/gcpiapauth"
+	"github.com/callboard-dev/callboard/auth/githubauth"
+	"github.com/callboard-dev/callboard/auth/gitlabauth"
+	"github.com/callboard-dev/callboard/auth/googleauth"
 	"github.com/callboard-dev/callboard/auth/guestauth"
+	"github.com/callboard-dev/callboard/auth/microsoftauth"
+	"github.com/callboard-dev/callboard/auth/oauth2auth"
+	"github.com/callboard-dev/callboard/auth/oauth2proxyauth"
 	"github.com/callboard-dev/callboard/auth/oidcauth"
+	"github.com/callboard-dev/callboard/auth/oktaauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
@@ -24,7 +34,9 @@ import (
 
 func main() {
 	backend := backend.New()
-	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module())
+	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module(), oauth2auth.Module())
+	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
+	backend.Add(awsalbauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())

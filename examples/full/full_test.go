@@ -55,7 +55,7 @@ func launch(t *testing.T, files ...string) *process {
 		args = append(args, "--config", f)
 	}
 	p.cmd = exec.Command(os.Args[0], args...)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "LOG_LEVEL=info", "NODE_ENV=production")
+	p.cmd.Env = append(os.Environ(), asProgram+"=1", "LOG_LEVEL=info", "NODE_ENV=production", "CALLBOARD_EXAMPLE_POLICY=allow-all")
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -126,11 +126,15 @@ func write(t *testing.T, name, text string) string {
 // databases are the second configuration file, by database.
 func databases(t *testing.T, test func(t *testing.T, config string)) {
 	t.Run("SQLite", func(t *testing.T) {
-		test(t, fmt.Sprintf("backend: {database: {client: better-sqlite3, connection: {directory: %q}}}\n", t.TempDir()))
+		test(t, sqlite(t))
 	})
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
 		test(t, postgres(s.Database(t)))
 	})
+}
+
+func sqlite(t *testing.T) string {
+	return fmt.Sprintf("backend: {database: {client: better-sqlite3, connection: {directory: %q}}}\n", t.TempDir())
 }
 
 // postgres puts all plugins into schemas of one database, so that dropping it is enough.
@@ -161,7 +165,7 @@ func TestRecordings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "auth", "catalog-write"}, wiretest.Options{
+		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "catalog-write"}, wiretest.Options{
 			Fixtures: files, Installed: installed, NotYet: notYet,
 		})
 	})

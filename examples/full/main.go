@@ -3,9 +3,21 @@
 package main
 
 import (
+	"os"
+
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/awsalbauth"
+	"github.com/callboard-dev/callboard/auth/cloudflareauth"
+	"github.com/callboard-dev/callboard/auth/gcpiapauth"
+	"github.com/callboard-dev/callboard/auth/githubauth"
+	"github.com/callboard-dev/callboard/auth/gitlabauth"
+	"github.com/callboard-dev/callboard/auth/googleauth"
 	"github.com/callboard-dev/callboard/auth/guestauth"
+	"github.com/callboard-dev/callboard/auth/microsoftauth"
+	"github.com/callboard-dev/callboard/auth/oauth2auth"
+	"github.com/callboard-dev/callboard/auth/oauth2proxyauth"
 	"github.com/callboard-dev/callboard/auth/oidcauth"
+	"github.com/callboard-dev/callboard/auth/oktaauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/awsdb"
 	"github.com/callboard-dev/callboard/backend/azuredb"
@@ -22,19 +34,33 @@ import (
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
+	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/allowall"
+	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
 func main() { portal().Main() }
 
 func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
-	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module())
+	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module(), oauth2auth.Module())
+	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
+	backend.Add(awsalbauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(permission.Plugin(), policy())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())
 	return backend
+}
+
+// policy is roles; a portal has exactly one policy, and some suites want none.
+func policy() backend.Feature {
+	if os.Getenv("CALLBOARD_EXAMPLE_POLICY") == "allow-all" {
+		return allowall.Module()
+	}
+	return rbac.Module()
 }

@@ -28,10 +28,21 @@ var narrower = func() map[string]limits {
 	}
 	for _, pattern := range []string{
 		"POST /entities/by-query", "POST /entities/by-refs", "POST /entity-facets", "POST /refresh", "POST /locations", "POST /locations/by-query",
-		"PUT /locations/{id}", "POST /analyze-location", "POST /.well-known/backstage/permissions/apply-conditions",
+		"PUT /locations/{id}", "POST /analyze-location",
 		"POST /callboard/v1/held-removals/release", "POST /callboard/v1/trash/restore",
 	} {
 		out["catalog "+pattern] = limits{body: 2 << 20}
+	}
+	out["catalog POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
+	out["permission POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
+	for _, pattern := range []string{
+		"POST /authorize", "POST /policies", "PUT /policies/{kind}/{namespace}/{name}", "DELETE /policies/{kind}/{namespace}/{name}",
+		"POST /roles", "PUT /roles/{kind}/{namespace}/{name}", "POST /roles/conditions", "PUT /roles/conditions/{id}", "POST /plugins/id", "DELETE /plugins/id",
+	} {
+		out["permission "+pattern] = limits{caller: onlyUsers, body: 1 << 20}
+	}
+	for _, pattern := range []string{"DELETE /roles/{kind}/{namespace}/{name}", "DELETE /roles/conditions/{id}", "POST /refresh/{provider}"} {
+		out["permission "+pattern] = limits{caller: onlyUsers}
 	}
 	return out
 }()
@@ -41,7 +52,10 @@ type limits struct {
 	body   int64
 }
 
-const onlyServices = "service"
+const (
+	onlyServices = "service"
+	onlyUsers    = "user"
+)
 
 // size writes a limit in MiB.
 func size(bytes int64) string {
@@ -57,6 +71,7 @@ func TestNarrowerRoutes(t *testing.T) {
 	cfg, err := backendtest.Config(t, `
 auth: {providers: {guest: {}}}
 events: {http: {topics: [x]}}
+permission: {enabled: true, rbac: {admin: {superUsers: [{name: 'user:development/guest'}]}}}
 backend: {auth: {externalAccess: [{type: static, options: {subject: test, token: `+token+`}}]}}
 `)
 	if err != nil {
@@ -99,10 +114,18 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 	for key, l := range narrower {
 		plugin, pattern, _ := strings.Cut(key, " ")
 		method, path, _ := strings.Cut(pattern, " ")
+		path = strings.NewReplacer("{kind}", "role", "{id}", "1").Replace(path)
 		path = "/api/" + plugin + placeholder.ReplaceAllString(path, "x")
 		if l.caller == onlyServices {
 			if code, text := ask(method, path, session.Identity.Token, []byte("{}")); code != http.StatusForbidden {
 				t.Errorf("%s: a user is answered %d %s", key, code, text)
+			}
+		}
+		who := token
+		if l.caller == onlyUsers {
+			who = session.Identity.Token
+			if code, text := ask(method, path, token, []byte("{}")); code != http.StatusForbidden {
+				t.Errorf("%s: a service is answered %d %s", key, code, text)
 			}
 		}
 		if l.body == 0 {
@@ -114,7 +137,7 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 				n = l.body + 1
 			}
 			doc := []byte(`{"x":"` + strings.Repeat("a", int(n)-8) + `"}`)
-			code, text := ask(method, path, token, doc)
+			code, text := ask(method, path, who, doc)
 			if refused := code == http.StatusRequestEntityTooLarge || code == http.StatusBadRequest && strings.Contains(text, "larger"); refused != over {
 				t.Errorf("%s: %d bytes are answered %d %.200s", key, len(doc), code, text)
 			}

@@ -24,6 +24,7 @@ func testOptions(t *testing.T) Options {
 	return Options{
 		Fixtures:   fixtures.Start(t),
 		Installed:  plugins,
+		Tokens:     map[string]string{"alice": "token-of-alice", "bobby": "token-of-bobby"},
 		Recordings: filepath.Join(root, "testdata", "recordings"),
 		Deviations: filepath.Join(root, "testdata", "deviations.yaml"),
 	}

@@ -26,7 +26,7 @@ var (
 	patternJWT         = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
 
 	// prosePaths are the routes whose descriptions, titles, notes and examples are prose.
-	prosePaths = regexp.MustCompile(`/v2/actions|/templating-extensions|/\.well-known/backstage/permissions|/\.backstage/actions|/api/mcp-actions|condition-rules|plugins/policies`)
+	prosePaths = regexp.MustCompile(`/v2/actions|/templating-extensions|/\.well-known/backstage/permissions|/\.backstage/actions|/api/mcp-actions|condition-rules|plugins/policies|/api/permission/roles$`)
 
 	volatileKeys = []string{"etag", "uid", "expiresInSeconds", "iat", "exp", "expiresAt", "rank", "uip", "kid", "lastHeartbeatAt",
 		"createdAt", "build_timestamp", "nonce", "stack", "idToken"}

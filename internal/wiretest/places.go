@@ -22,12 +22,15 @@ type Places struct {
 // configuration use them.
 var Recorded = Places{Fixtures: "http://127.0.0.1:7198", Files: "/tmp/backstage-fixtures"}
 
+// recordedCluster is the Kubernetes API of the recordings.
+const recordedCluster = "http://127.0.0.1:7197"
+
 var patternGenerated = regexp.MustCompile(`\{\{generated ([^}]*)\}\}`)
 
 // expand fills in {{FIXTURES}}, {{FILES}} and then {{generated TYPE:TARGET}}, the name that the catalog gives to the
 // Location of a target.
 func (p Places) expand(text string) string {
-	text = strings.NewReplacer("{{FIXTURES}}", p.Fixtures, "{{FILES}}", p.Files).Replace(text)
+	text = strings.NewReplacer("{{FIXTURES}}", p.Fixtures, "{{FILES}}", p.Files, "{{CLUSTER}}", recordedCluster).Replace(text)
 	return patternGenerated.ReplaceAllStringFunc(text, func(s string) string {
 		return generatedName(patternGenerated.FindStringSubmatch(s)[1])
 	})

@@ -42,7 +42,7 @@ var (
 
 // Convert turns recorded JSON into a group in the committed form: volatile values and prose become markers, the
 // recordings' places become placeholders, and the preparations of flow are added. flow is a group, in the same text
-// form, whose exchanges carry only steps, captures, timeouts, and request lines or headers that replace the recorded
+// form, whose exchanges carry only steps, captures, timeouts, lists without an order, and request lines or headers that replace the recorded
 // ones (a cursor that was recorded as a value, say). It fails on addresses and generated names that it cannot resolve.
 func Convert(name string, data []byte, flow *Group) (*Group, error) {
 	text, err := withPlaceholders(string(data), locationNames(string(data)))
@@ -99,6 +99,7 @@ const (
 	holdFiles     = "\uE001"
 	holdGenerated = "\uE002" // …location…holdEnd
 	holdEnd       = "\uE003"
+	holdCluster   = "\uE004"
 )
 
 func withPlaceholders(text string, names map[string]string) (string, error) {
@@ -114,7 +115,7 @@ func withPlaceholders(text string, names map[string]string) (string, error) {
 		return "", fmt.Errorf("no location in it has the name %s", unknown)
 	}
 	text = strings.NewReplacer(
-		Recorded.Fixtures, holdFixtures, Recorded.Files, holdFiles,
+		Recorded.Fixtures, holdFixtures, Recorded.Files, holdFiles, recordedCluster, holdCluster,
 		recordedBase, "{{BASE}}", url.QueryEscape(recordedBase), "{{BASE|query}}",
 		strings.ReplaceAll(url.QueryEscape(recordedBase), "%2F", "/"), "{{BASE|query}}",
 		strings.TrimPrefix(recordedBase, "http://"), "{{HOST}}",
@@ -123,7 +124,7 @@ func withPlaceholders(text string, names map[string]string) (string, error) {
 	return text, nil
 }
 
-var unhold = strings.NewReplacer(holdFixtures, "{{FIXTURES}}", holdFiles, "{{FILES}}", holdGenerated, "{{generated ", holdEnd, "}}")
+var unhold = strings.NewReplacer(holdFixtures, "{{FIXTURES}}", holdFiles, "{{FILES}}", holdGenerated, "{{generated ", holdEnd, "}}", holdCluster, "{{CLUSTER}}")
 
 // release puts the placeholders into every string of v.
 func release(v any) any {
@@ -258,6 +259,7 @@ func (g *Group) prepare(flow *Group) error {
 		}
 		x := g.Exchanges[i]
 		x.Steps, x.Captures = f.Steps, f.Captures
+		x.Unordered = append(x.Unordered, f.Unordered...)
 		if f.Timeout != 0 {
 			x.Timeout = f.Timeout
 		}

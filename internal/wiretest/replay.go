@@ -30,6 +30,8 @@ type Options struct {
 	// PATTERN matches the path without the query, with * for one segment and ** for any number. "health: head"
 	// names one exchange by group and name.
 	NotYet []string
+	// Tokens are those of users whom the recordings had sign in where this backend cannot, by name: {{token:NAME}}.
+	Tokens map[string]string
 	// Entities is how many entities the catalog must have before the first exchange; 42 if zero, which is the
 	// whole recorded organisation with its templates.
 	Entities int
@@ -108,9 +110,13 @@ func NewReplayer(base string, opt Options) (*Replayer, error) {
 		return nil, err
 	}
 	places := Places{Fixtures: opt.Fixtures.URL(), Files: opt.Fixtures.Dir()}
-	return &Replayer{client: c, opt: opt, places: places, relocated: places != Recorded, deviations: deviations,
+	r := &Replayer{client: c, opt: opt, places: places, relocated: places != Recorded, deviations: deviations,
 		vars:    map[string]string{"token:static": StaticToken, "token:limited": LimitedToken, "BASE": c.base.String(), "HOST": c.base.Host},
-		missing: map[string]Outcome{}}, nil
+		missing: map[string]Outcome{}}
+	for name, token := range opt.Tokens {
+		r.vars["token:"+name] = token
+	}
+	return r, nil
 }
 
 // Ready waits until the catalog has all entities and they stop changing, and signs in as the guest.
@@ -121,6 +127,9 @@ func (r *Replayer) Ready(ctx context.Context) error {
 		}
 	}
 	answer := r.get(ctx, "/api/auth/guest/refresh", "")
+	if _, given := r.opt.Tokens["guest"]; given {
+		return nil
+	}
 	if token, ok := first(answer.json(), "$.backstageIdentity.token").(string); ok {
 		r.vars["token:guest"] = token
 	} else if !r.installed("auth") {

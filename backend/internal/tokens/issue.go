@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,32 @@ type UserClaims struct {
 	Sub string
 	// Ent are the references through which the user owns things. Left out of the token if nil.
 	Ent []string
+	// Extra are further claims, with the values that encoding/json can encode. None may have
+	// a name that tokens have themselves.
+	Extra map[string]any
+}
+
+// reserved are claims that say what a token is. Whoever could set one of them could make a
+// token pass for another.
+var reserved = map[string]bool{"iss": true, "sub": true, "ent": true, "aud": true, "iat": true, "exp": true, "nbf": true, "uip": true,
+	"obo": true, "typ": true, "kid": true, "alg": true}
+
+// payload is the claims of a token with the further ones after them.
+func (c UserClaims) payload(own claims) ([]byte, error) {
+	text := marshal(own)
+	if len(c.Extra) == 0 {
+		return text, nil
+	}
+	for name := range c.Extra {
+		if reserved[name] {
+			return nil, apierr.Input.New("the claim %q of user tokens cannot be set", name)
+		}
+	}
+	extra, err := json.Marshal(c.Extra)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(text[:len(text)-1], ','), extra[1:]...), nil
 }
 
 // Issue returns a token and when it expires.
@@ -47,8 +74,11 @@ func (i *UserIssuer) Issue(ctx context.Context, c UserClaims) (token string, exp
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	token, err = sign(key, typUser, marshal(claims{Issuer: i.Issuer, Subject: c.Sub, Ent: c.Ent, Audience: audience{userAudience},
-		IssuedAt: &iat, Expires: &exp, Proof: proof}))
+	payload, err = c.payload(claims{Issuer: i.Issuer, Subject: c.Sub, Ent: c.Ent, Audience: audience{userAudience}, IssuedAt: &iat, Expires: &exp, Proof: proof})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	token, err = sign(key, typUser, payload)
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -533,3 +533,27 @@ func BenchmarkCheckCached(b *testing.B) {
 		}
 	}
 }
+
+func TestFurtherClaimsCannotChangeWhatATokenIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	token, _, err := w.users.Issue(t.Context(), UserClaims{Sub: "user:default/alice", Extra: map[string]any{"nonce": "n", "a": 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if !strings.HasSuffix(string(payload), `","a":1,"nonce":"n"}`) {
+		t.Errorf("payload %s", payload)
+	}
+	if u, ok := w.check(t, token, "catalog", false).User(); !ok || u.Ref != "user:default/alice" {
+		t.Error("the token is not the user's")
+	}
+	for _, name := range []string{"iss", "sub", "ent", "aud", "iat", "exp", "nbf", "uip", "obo", "typ", "kid", "alg"} {
+		if _, _, err := w.users.Issue(t.Context(), UserClaims{Sub: "user:default/alice", Extra: map[string]any{name: "x"}}); !errors.Is(err, apierr.Input) {
+			t.Errorf("claim %q: %v", name, err)
+		}
+	}
+	if _, _, err := w.users.Issue(t.Context(), UserClaims{Sub: "user:default/alice", Extra: map[string]any{"f": func() {}}}); err == nil {
+		t.Error("a claim without a JSON form")
+	}
+}

@@ -132,7 +132,7 @@ func TestAnalyzeLocation_Extensions(t *testing.T) {
 	}
 	ask := func(features ...backend.Feature) func(string) answer {
 		b := backendtest.Start(t, config, append(features, catalog.Plugin())...)
-		s := &server{t, b.URL, b.As("user:default/alice")}
+		s := &server{t, b.URL, b.As("user:default/alice"), b.AsPlugin("catalog")}
 		return func(target string) answer {
 			return s.ask("POST", "/analyze-location", `{"location":{"type":"url","target":"`+target+`"}}`)
 		}

@@ -100,8 +100,6 @@ func (a *api) routes() []route {
 		{"GET /entities/unprocessed/pending", a.pendingEntities, reads(entityFetch, "unprocessed")},
 		{"GET /entities/unprocessed/failed", a.failedEntities, reads(entityFetch, "unprocessed")},
 		{"DELETE /entities/unprocessed/delete/{entity_id}", a.deleteUnprocessed, acts(entityMutate, "delete", backend.AuditMedium)},
-		{"GET /.well-known/backstage/permissions/metadata", a.permissionMetadata, audit{}},
-		{"POST /.well-known/backstage/permissions/apply-conditions", a.applyConditions, audit{}},
 		{"GET /incremental/health", a.incrementalHealth, reads(ingestionFetch, "health")},
 		{"POST /incremental/cleanup", a.cleanIncremental, acts(ingestionMutate, "cleanup", backend.AuditMedium)},
 		{"GET /incremental/providers", a.incrementalProviders, reads(ingestionFetch, "all")},

@@ -2,25 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/principal"
 	"github.com/callboard-dev/callboard/catalog/internal/query"
+	"github.com/callboard-dev/callboard/permission"
 )
-
-// A Permission is what a route asks for, in the form in which the permission framework
-// is told of it.
-type Permission struct {
-	Type         string               `json:"type"` // "basic", or "resource" with a ResourceType
-	Name         string               `json:"name"`
-	Attributes   PermissionAttributes `json:"attributes"`
-	ResourceType string               `json:"resourceType,omitempty"`
-}
-
-// PermissionAttributes say what kind of access a permission is about.
-type PermissionAttributes struct {
-	Action string `json:"action,omitempty"` // "create", "read", "update", "delete", or none
-}
 
 // An Authorizer decides who may do what. It is called on every request, from any
 // number of goroutines.
@@ -51,19 +39,48 @@ func (AllowAll) Allowed(_ context.Context, creds principal.Credentials, p Permis
 	return nil
 }
 
-// Unrestricted says whether the restrictions of a service's token leave it p. Every
-// Authorizer has to ask, because no policy can widen what a token is restricted to.
+// Unrestricted says whether the restrictions of a service's token leave it p.
 func Unrestricted(creds principal.Credentials, p Permission) bool {
 	service, ok := creds.Service()
 	if !ok || service.Restrictions == nil {
 		return true
 	}
 	in, ok := service.Restrictions.For(pluginID)
-	return ok && in.Permits(p.Name, p.Attributes.Action)
+	return ok && in.Permits(p.Name, p.Action)
 }
 
 const pluginID = "catalog"
 
 func notAllowed(p Permission) error {
 	return apierr.NotAllowed.New("permission %s is denied", p.Name)
+}
+
+// Policies is the Authorizer that asks the permission framework.
+type Policies struct {
+	Ask        *permission.Authorizer
+	Extensions *permission.Extensions // with the Resource
+}
+
+var _ Authorizer = (*Policies)(nil)
+
+// Entities turns a conditional decision into a condition on the index.
+func (p *Policies) Entities(ctx context.Context, creds principal.Credentials, want Permission) (query.Auth, error) {
+	d, err := p.Ask.Decide(ctx, creds, want)
+	if err != nil {
+		return query.Auth{}, err
+	}
+	_, typ, criteria, ok := d[0].Conditional()
+	if !ok {
+		return query.Auth{Deny: d[0] != permission.Allow}, nil
+	}
+	where, err := permission.QueryOf(p.Extensions, typ, criteria, predicates)
+	if err != nil {
+		return query.Auth{}, fmt.Errorf("conditions of the policy for %s: %w", want.Name, err)
+	}
+	return query.Auth{Where: &where}, nil
+}
+
+// Allowed asks for a yes or no.
+func (p *Policies) Allowed(ctx context.Context, creds principal.Credentials, want Permission) error {
+	return p.Ask.Require(ctx, creds, want, "")
 }

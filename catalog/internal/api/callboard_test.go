@@ -109,7 +109,7 @@ func TestMutationsAreAudited(t *testing.T) {
 	b := backendtest.Start(t, config, catalog.Plugin(), replaced, backend.NewModule("catalog", "listing", fx.Invoke(func(x *catalog.Extensions) {
 		x.AddEntityProvider(provider)
 	})))
-	s := &server{t, b.URL, b.As("user:default/alice")}
+	s := &server{t, b.URL, b.As("user:default/alice"), b.AsPlugin("catalog")}
 	conn := <-provider.conn
 	replace := func(n int) {
 		t.Helper()

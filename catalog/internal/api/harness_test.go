@@ -32,6 +32,7 @@ type server struct {
 	t      testing.TB
 	url    string
 	client *http.Client
+	plugin *http.Client // another plugin, which may apply conditions
 }
 
 type answer struct {
@@ -81,6 +82,9 @@ func (s *server) ask(method, path, body string, header ...string) answer {
 		req.Header.Set(header[i], header[i+1])
 	}
 	client := s.client
+	if strings.HasSuffix(path, "/apply-conditions") {
+		client = s.plugin
+	}
 	if req.Header.Get("Authorization") != "" {
 		client = http.DefaultClient
 	}
@@ -114,7 +118,7 @@ func component(name, typ string, more ...any) entity.Entity {
 func start(t testing.TB, yaml string, entities ...entity.Entity) *server {
 	t.Helper()
 	b := backendtest.Start(t, yaml, catalog.Plugin(), catalogtest.Entities(entities...))
-	s := &server{t, b.URL, b.As("user:default/alice")}
+	s := &server{t, b.URL, b.As("user:default/alice"), b.AsPlugin("catalog")}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var page struct{ TotalItems int }
 		s.get("/entities/by-query?limit=0").json(t, &page)

@@ -13,5 +13,7 @@ func TestOpenAPI(t *testing.T) {
 	for _, r := range new(api).routes() {
 		routes = append(routes, r.pattern)
 	}
+	// The two that permission.Use serves.
+	routes = append(routes, "GET /.well-known/backstage/permissions/metadata", "POST /.well-known/backstage/permissions/apply-conditions")
 	apispec.HoldsRoutes(t, description, "/api/catalog", routes)
 }

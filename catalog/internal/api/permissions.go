@@ -1,19 +1,18 @@
 package api
 
-import (
-	"net/http"
+import "github.com/callboard-dev/callboard/permission"
 
-	"github.com/callboard-dev/callboard/backend/httpx"
-)
+// A Permission is what a route asks for.
+type Permission = permission.Permission
 
 const resourceEntity = "catalog-entity"
 
 func basic(name, action string) Permission {
-	return Permission{Type: "basic", Name: name, Attributes: PermissionAttributes{action}}
+	return Permission{Name: name, Action: action}
 }
 
 func onEntities(name, action string) Permission {
-	return Permission{Type: "resource", Name: name, Attributes: PermissionAttributes{action}, ResourceType: resourceEntity}
+	return Permission{Name: name, Action: action, ResourceType: resourceEntity}
 }
 
 // The permissions of contract 1.7.
@@ -41,15 +40,4 @@ func Permissions() []Permission {
 		locationRead, locationCreate, locationDelete, locationAnalyze,
 		ingestionRead, ingestionManage,
 	}
-}
-
-// permissionMetadata is GET /.well-known/backstage/permissions/metadata (contract
-// 1.6.22).
-func (a *api) permissionMetadata(w http.ResponseWriter, r *http.Request) error {
-	rules := ruleTable()
-	described := make([]ruleMetadata, len(rules))
-	for i, rule := range rules {
-		described[i] = rule.metadata()
-	}
-	return httpx.JSON(w, http.StatusOK, map[string]any{"permissions": Permissions(), "rules": described})
 }

@@ -1,13 +1,18 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/catalog/internal/filter"
+	"github.com/callboard-dev/callboard/catalog/internal/query"
+	"github.com/callboard-dev/callboard/permission"
 )
 
 // A rule is one of the six by which policies describe entities (contract 1.7).
@@ -85,15 +90,8 @@ func ruleTable() []rule {
 	}
 }
 
-// ruleMetadata is a rule as the permission backend and policy authors are told of it.
-type ruleMetadata struct {
-	Name         string         `json:"name"`
-	Description  string         `json:"description"`
-	ResourceType string         `json:"resourceType"`
-	ParamsSchema map[string]any `json:"paramsSchema"`
-}
-
-func (r rule) metadata() ruleMetadata {
+// schema is the closed JSON Schema of the parameters.
+func (r rule) schema() map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for _, p := range r.params {
 		schema := map[string]any{"type": "string", "description": p.description}
@@ -105,16 +103,27 @@ func (r rule) metadata() ruleMetadata {
 			required = append(required, p.name)
 		}
 	}
-	return ruleMetadata{r.name, r.description, resourceEntity, map[string]any{
+	return map[string]any{
 		"$schema": "http://json-schema.org/draft-07/schema#", "type": "object",
 		"properties": properties, "required": required, "additionalProperties": false,
-	}}
+	}
 }
 
 // read checks parameters against the rule's closed schema.
 func (r rule) read(raw json.RawMessage) (params, error) {
 	bad := func(format string, args ...any) (params, error) {
 		return nil, apierr.Input.New("parameters of rule "+r.name+": "+format, args...)
+	}
+	// wrong has what clients of the reference find of a parameter of another type.
+	wrong := func(p param, received json.RawMessage) (params, error) {
+		expected := "string"
+		if p.list {
+			expected = "array"
+		}
+		text := fmt.Sprintf("%s must be %s", p.name, expected)
+		issue := map[string]any{"code": "invalid_type", "expected": expected, "received": typeName(received), "path": []string{p.name}, "message": text}
+		cause := apierr.NewKind("ZodError", http.StatusBadRequest).New("%s", text).With("issues", []any{issue})
+		return nil, apierr.Input.Wrap(cause, "parameters of rule %s are invalid", r.name)
 	}
 	var given map[string]json.RawMessage
 	if json.Unmarshal(raw, &given) != nil || given == nil {
@@ -129,12 +138,12 @@ func (r rule) read(raw json.RawMessage) (params, error) {
 		var list []*string
 		if r.params[i].list {
 			if json.Unmarshal(value, &list) != nil || list == nil || slices.Contains(list, nil) {
-				return bad("%s must be an array of strings", name)
+				return wrong(r.params[i], value)
 			}
 		} else {
 			list = make([]*string, 1)
 			if json.Unmarshal(value, &list[0]) != nil || list[0] == nil {
-				return bad("%s must be a string", name)
+				return wrong(r.params[i], value)
 			}
 		}
 		texts := make([]string, len(list))
@@ -148,10 +157,30 @@ func (r rule) read(raw json.RawMessage) (params, error) {
 	}
 	for _, p := range r.params {
 		if _, ok := out[p.name]; !ok && !p.optional {
-			return bad("%s is missing", p.name)
+			return wrong(p, nil)
 		}
 	}
 	return out, nil
+}
+
+// typeName is the JavaScript type of a JSON value; nil is one that is missing.
+func typeName(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return "undefined"
+	}
+	switch raw[0] {
+	case '"':
+		return "string"
+	case '[':
+		return "array"
+	case '{':
+		return "object"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	return "number"
 }
 
 // relationsOf reads the relations that a served entity carries.
@@ -168,123 +197,51 @@ func relationsOf(e entity.Entity) []entity.Relation {
 	return out
 }
 
-// Limits of conditions, which come from policies, but through the network.
-const (
-	maxConditions     = 1000
-	maxConditionDepth = 32
-)
-
-// A Condition is what a policy answers instead of yes or no: a tree of rules.
-type Condition struct {
-	op   filter.Op // All, Any, Not; Exists stands for the rule
-	of   []Condition
-	rule rule
-	with params
-}
-
-// ParseCondition reads the conditions of a decision on entities. What is wrong with
-// them, also a rule that nobody knows, is an apierr.Input.
-func ParseCondition(raw json.RawMessage) (Condition, error) {
-	left := maxConditions
-	return parseCondition(raw, 0, &left)
-}
-
-func parseCondition(raw json.RawMessage, depth int, left *int) (c Condition, err error) {
-	if *left--; *left < 0 || depth > maxConditionDepth {
-		return c, apierr.Input.New("expected at most %d conditions, nested at most %d deep", maxConditions, maxConditionDepth)
-	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil || members == nil {
-		return c, apierr.Input.New("expected conditions to be an object")
-	}
-	for name, op := range map[string]filter.Op{"allOf": filter.All, "anyOf": filter.Any, "not": filter.Not} {
-		value, ok := members[name]
-		if !ok {
-			continue
-		}
-		if len(members) > 1 {
-			return c, apierr.Input.New("expected %s to be alone in its object", name)
-		}
-		list := []json.RawMessage{value}
-		if op != filter.Not && (json.Unmarshal(value, &list) != nil || len(list) == 0) {
-			return c, apierr.Input.New("expected %s to be an array of conditions", name)
-		}
-		c.op = op
-		for _, one := range list {
-			of, err := parseCondition(one, depth+1, left)
-			if err != nil {
-				return c, err
+// Resource is what the permission framework is told of entities. Rules of others are
+// about an entity.Entity, too; their queries are a filter.Predicate.
+func Resource(q *query.Query) permission.Resource[entity.Entity] {
+	r := permission.Resource[entity.Entity]{
+		Type: resourceEntity,
+		// Whether who asks may see the entities does not matter: the answer is what the
+		// policy says of them.
+		Load: func(ctx context.Context, refs []string) (map[string]entity.Entity, error) {
+			asked := slices.Clone(refs)
+			for i, ref := range asked {
+				if !db.IsText(ref) {
+					asked[i] = ""
+				}
 			}
-			c.of = append(c.of, of)
-		}
-		return c, nil
+			docs, err := q.ByRefs(ctx, asked, nil, query.Auth{})
+			if err != nil {
+				return nil, err
+			}
+			out := make(map[string]entity.Entity, len(docs))
+			for i, doc := range docs {
+				if doc == nil {
+					continue
+				}
+				if out[refs[i]], err = entity.Decode(doc); err != nil {
+					return nil, fmt.Errorf("entity %s: %w", refs[i], err)
+				}
+			}
+			return out, nil
+		},
 	}
-	return parseRule(raw, members)
+	for _, rule := range ruleTable() {
+		r.Rules = append(r.Rules, permission.Rule[entity.Entity, params, filter.Predicate]{
+			Name: rule.name, Description: rule.description, ResourceType: resourceEntity,
+			Schema: rule.schema(), Read: rule.read, Query: rule.predicate, Apply: rule.holds,
+		})
+	}
+	return r
 }
 
-func parseRule(raw json.RawMessage, members map[string]json.RawMessage) (c Condition, err error) {
-	var one struct {
-		Rule, ResourceType string
-		Params             json.RawMessage
+// holds evaluates the rule on a served entity.
+func (r rule) holds(e entity.Entity, p params) bool {
+	if r.matches != nil {
+		return r.matches(e, p)
 	}
-	if err := json.Unmarshal(raw, &one); err != nil || one.Rule == "" {
-		return c, apierr.Input.New("expected a condition to have a rule, or one of allOf, anyOf and not")
-	}
-	if one.ResourceType != resourceEntity {
-		return c, apierr.Input.New("rule %s: expected resourceType %s, found %q", one.Rule, resourceEntity, one.ResourceType)
-	}
-	rules := ruleTable()
-	i := slices.IndexFunc(rules, func(r rule) bool { return r.name == one.Rule })
-	if i < 0 {
-		names := make([]string, len(rules))
-		for i, r := range rules {
-			names[i] = r.name
-		}
-		return c, apierr.Input.New("there is no rule %q; there are %s", one.Rule, strings.Join(names, ", "))
-	}
-	if _, ok := members["params"]; !ok {
-		one.Params = json.RawMessage("{}")
-	}
-	c.op, c.rule = filter.Exists, rules[i]
-	c.with, err = c.rule.read(one.Params)
-	return c, err
+	return r.predicate(p).Lower().Match(entity.Flatten(e, relationsOf(e)))
 }
 
-// Predicate is the condition as one on the search index, for queries.
-func (c Condition) Predicate() filter.Predicate {
-	if c.op == filter.Exists {
-		return c.rule.predicate(c.with)
-	}
-	of := make([]filter.Predicate, len(c.of))
-	for i, one := range c.of {
-		of[i] = one.Predicate()
-	}
-	switch c.op {
-	case filter.Any:
-		return filter.AnyOf(of...)
-	case filter.Not:
-		return filter.NotOf(of[0])
-	}
-	return filter.AllOf(of...)
-}
-
-// Match evaluates the condition on a served entity.
-func (c Condition) Match(e entity.Entity) bool {
-	return c.match(e, entity.Flatten(e, relationsOf(e)))
-}
-
-func (c Condition) match(e entity.Entity, rows []entity.SearchRow) bool {
-	holds := func(of Condition) bool { return of.match(e, rows) }
-	switch c.op {
-	case filter.Any:
-		return slices.ContainsFunc(c.of, holds)
-	case filter.Not:
-		return !holds(c.of[0])
-	case filter.All:
-		return !slices.ContainsFunc(c.of, func(of Condition) bool { return !holds(of) })
-	}
-	if c.rule.matches != nil {
-		return c.rule.matches(e, c.with)
-	}
-	return c.rule.predicate(c.with).Lower().Match(rows)
-}
+var predicates = permission.Combiner[filter.Predicate]{All: filter.AllOf, Any: filter.AnyOf, Not: filter.NotOf}

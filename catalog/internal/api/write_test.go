@@ -346,7 +346,7 @@ func TestAnalyzeLocation(t *testing.T) {
 	// No host is asked for what it has.
 	offline := backend.NewModule("catalog", "offline", fx.Invoke(func(x *catalog.Extensions) { x.AddSCMLocationAnalyzer(empty{}) }))
 	b := backendtest.Start(t, config+"integrations: {gitlab: [{host: gitlab.com}]}\n", catalog.Plugin(), offline)
-	s := &server{t, b.URL, b.As("user:default/alice")}
+	s := &server{t, b.URL, b.As("user:default/alice"), b.AsPlugin("catalog")}
 	for target, want := range map[string]string{
 		"https://github.com/acme/repo":                    `{"annotations":{"github.com/project-slug":"acme/repo"},"name":"repo"}`,
 		"https://github.com/acme/repo/blob/main/a/b.yaml": `{"annotations":{"github.com/project-slug":"acme/repo"},"name":"repo"}`,

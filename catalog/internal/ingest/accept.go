@@ -396,8 +396,12 @@ func (a *acceptance) lost(s *slot, o offer, add []store.Claim) []store.Claim {
 		return add
 	}
 	if old == nil {
+		doc, err := o.content.Document()
+		if err != nil {
+			doc = nil // the conflict is reported without it
+		}
 		a.out.conflicts = append(a.out.conflicts, Conflict{
-			Ref: s.ref, Key: o.content.LocationKey, ExistingKey: s.key, Source: o.source, Unprocessed: o.content.Unprocessed,
+			Ref: s.ref, Key: o.content.LocationKey, ExistingKey: s.key, Source: o.source, Unprocessed: doc,
 		})
 	}
 	return append(add, store.Claim{Source: o.source, Content: o.content})

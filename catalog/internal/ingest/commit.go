@@ -50,6 +50,7 @@ func finish(due *store.Due, out outcome) (*finished, error) {
 	if f.cache, err = out.cache.encode(); err != nil {
 		return nil, err
 	}
+	f.outcome.cache = nil // which is as large as its JSON, and not needed any more
 	h.bytes(f.processed)
 	slices.SortFunc(f.relations, compareRelations)
 	f.relations = slices.Compact(f.relations)
@@ -310,7 +311,7 @@ func (c *commit) lockEmitted(ctx context.Context, parents, ids []int64, refs []s
 // nobody has read now, are in the catalog as they were.
 func (c *commit) replayable(f *finished) bool {
 	for _, child := range f.children {
-		if child.document != nil {
+		if child.document.fresh() {
 			continue
 		}
 		if s := c.byRef[child.Ref]; s != nil && s.LocationKey == child.Key && bytes.Equal(s.Hash, child.Hash) {
@@ -332,13 +333,13 @@ func (c *commit) replaceChildren(ctx context.Context) error {
 			continue
 		}
 		for _, child := range f.children {
-			document := child.document
-			if document == nil {
-				document = c.claimed(f.due.ID, child)
+			doc := child.document
+			if !doc.fresh() {
+				doc.held = c.claimed(f.due.ID, child)
 			}
-			offers = append(offers, offer{source: store.Source{Entity: f.due.ID}, content: store.Content{
-				Ref: child.Ref, LocationKey: child.Key, Unprocessed: document, Hash: child.Hash, Places: child.places, Via: child.via,
-			}})
+			offers = append(offers, offer{source: store.Source{Entity: f.due.ID}, content: doc.into(store.Content{
+				Ref: child.Ref, LocationKey: child.Key, Hash: child.Hash, Places: child.places, Via: child.via,
+			})})
 		}
 	}
 	got, err := accept(ctx, c.tx, c.now, c.byRef, offers)

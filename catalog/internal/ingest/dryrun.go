@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,11 +23,7 @@ func (e *Engine) DryRun(ctx context.Context, loc entity.Location) ([]entity.Enti
 	var out []entity.Entity
 	var problems []string
 	seen := map[string]bool{}
-	type item struct {
-		e      entity.Entity
-		places []byte
-	}
-	queue := []item{{e: LocationDeferred(loc, "").Entity}}
+	queue := []dryItem{{e: LocationDeferred(loc, "").Entity}}
 	for len(queue) > 0 {
 		if len(out) >= maxDryRun {
 			problems = append(problems, fmt.Sprintf("%s leads to more than %d entities", loc, maxDryRun))
@@ -41,7 +38,10 @@ func (e *Engine) DryRun(ctx context.Context, loc entity.Location) ([]entity.Enti
 		}
 		seen[ref] = true
 		got := e.Pipeline.Process(ctx, next.e, next.places, new(cache))
-		if err := ctx.Err(); err != nil {
+		var err error
+		queue, err = got.queue(queue)
+		got.parking.close()
+		if err := errors.Join(ctx.Err(), err); err != nil {
 			return nil, err
 		}
 		for _, f := range got.failures {
@@ -51,18 +51,32 @@ func (e *Engine) DryRun(ctx context.Context, loc entity.Location) ([]entity.Enti
 			continue
 		}
 		out = append(out, got.entity)
-		for _, c := range got.children {
-			child, err := entity.Decode(c.document)
-			if err != nil {
-				return nil, err
-			}
-			queue = append(queue, item{child, c.places})
-		}
 	}
 	if len(problems) > 0 {
 		return nil, apierr.Input.New("%s", strings.Join(problems, "; "))
 	}
 	return out, nil
+}
+
+// A dryItem is an entity that a dry run is to process.
+type dryItem struct {
+	e      entity.Entity
+	places []byte
+}
+
+// queue appends what the outcome led to.
+func (o *outcome) queue(queue []dryItem) ([]dryItem, error) {
+	if o.fatal {
+		return queue, nil
+	}
+	for _, c := range o.children {
+		child, err := c.decode()
+		if err != nil {
+			return nil, err
+		}
+		queue = append(queue, dryItem{child, c.places})
+	}
+	return queue, nil
 }
 
 // Validate runs an entity through all stages as if it had come from loc (contract
@@ -92,6 +106,7 @@ func (e *Engine) Validate(ctx context.Context, candidate entity.Entity, loc enti
 		pipeline = pipeline.withoutReading(at)
 	}
 	got := pipeline.Process(ctx, made, nil, new(cache))
+	defer got.parking.close()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

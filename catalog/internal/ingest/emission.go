@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"iter"
+	"sync"
 
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
@@ -45,6 +46,7 @@ type Emission struct {
 	relation entity.Relation
 	text     string // refresh key or version
 	err      error
+	made     *child // of entity, when it was made ahead; err is why it could not be
 }
 
 // Found is an entity read at a location.
@@ -151,7 +153,9 @@ func (r *Run) Cached(key string, out any) bool {
 	if r.cache == nil {
 		return false
 	}
+	r.cache.mu.Lock()
 	raw, ok := r.cache.Processors[r.processor][key]
+	r.cache.mu.Unlock()
 	return ok && json.Unmarshal(raw, out) == nil
 }
 
@@ -161,6 +165,8 @@ func (r *Run) Keep(key string, v any) error {
 		return nil
 	}
 	if v == nil {
+		r.cache.mu.Lock()
+		defer r.cache.mu.Unlock()
 		delete(r.cache.Processors[r.processor], key)
 		return nil
 	}
@@ -168,6 +174,8 @@ func (r *Run) Keep(key string, v any) error {
 	if err != nil {
 		return err
 	}
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
 	if r.cache.Processors == nil {
 		r.cache.Processors = map[string]map[string]json.RawMessage{}
 	}
@@ -180,6 +188,7 @@ func (r *Run) Keep(key string, v any) error {
 
 // cache is what is kept with an entity between runs.
 type cache struct {
+	mu         sync.Mutex                            // of Processors, while targets are read at the same time
 	Processors map[string]map[string]json.RawMessage `json:"p,omitempty"`
 	Targets    map[string]*target                    `json:"t,omitempty"` // by location
 }
@@ -202,9 +211,18 @@ type child struct {
 	SpecType string `json:"T,omitempty"`
 	via      int64
 	at       entity.Location
-	document []byte // nil if replayed from the cache
+	document document
 	places   []byte
 	doc      *entity.Document // while somebody inspects
+}
+
+// decode reads the document of a child that has one.
+func (c child) decode() (entity.Entity, error) {
+	doc, err := c.document.read()
+	if err != nil {
+		return nil, err
+	}
+	return entity.Decode(doc)
 }
 
 // place puts the place of a value of the child in front of err.

@@ -123,6 +123,7 @@ func (e *Engine) process(ctx context.Context, due *store.Due) (f *finished) {
 	end(len(out.failures) > 0)
 	f, err := finish(due, out)
 	if err != nil {
+		out.parking.close()
 		out = outcome{ref: due.Ref, fatal: true, failures: failuresOf(CodeEntity, err)}
 		f, _ = finish(due, out) // failures are texts and always encode
 	}
@@ -169,6 +170,11 @@ func (e *Engine) commitAll(ctx context.Context, outcomes <-chan *finished) {
 
 // settle commits what changed, and tells about it.
 func (e *Engine) settle(ctx context.Context, batch []*finished) {
+	defer func() {
+		for _, f := range batch {
+			f.parking.close()
+		}
+	}()
 	if ctx.Err() != nil {
 		// Outcomes of a context that ended may only say that it ended.
 		dues := make([]*store.Due, len(batch))

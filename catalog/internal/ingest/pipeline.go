@@ -2,14 +2,10 @@ package ingest
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/catalog/entity"
@@ -51,6 +47,7 @@ type outcome struct {
 	relations   []entity.Relation
 	refreshKeys []string
 	cache       *cache
+	parking     parking // of the documents of children; to be closed
 }
 
 // A run is the state of one pass through the pipeline.
@@ -68,25 +65,22 @@ type run struct {
 	inspect bool // children keep their documents
 }
 
-// reading is what one target yields.
-type reading struct {
-	via        int64
-	version    string
-	unchanged  bool
-	failed     bool
-	keys       []string
-	firstChild int
-}
-
 // Process runs e, which a source emitted, through all stages. places is where it
-// stands in its file.
+// stands in its file. The caller closes the parking of the outcome.
 func (p *Pipeline) Process(ctx context.Context, e entity.Entity, places []byte, kept *cache) outcome {
 	r := &run{Pipeline: p, self: e.Ref().String(), places: places, seen: map[string]int{}}
 	r.out = outcome{ref: r.self, cache: kept, unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
+	complete := false
+	defer func() {
+		if !complete { // a processor panicked
+			r.out.parking.close()
+		}
+	}()
 	if err := r.stages(ctx, e); err != nil {
 		r.out.fatal = true
 		r.out.failures = append(r.out.failures, failuresOf(CodeEntity, locate(err, places))...)
 	}
+	complete = true
 	return r.out
 }
 
@@ -269,170 +263,17 @@ func (r *run) by(p Processor, err error) error {
 // with is the context of one step of a processor, to be ended.
 func (r *run) with(ctx context.Context, p Processor, stage string) (step context.Context, end func()) {
 	step, span := r.Telemetry.Step(ctx, stage, p.Name)
-	return r.runFor(p).in(step), func() { span.End() }
+	return r.runFor(p, r.emit).in(step), func() { span.End() }
 }
 
-func (r *run) runFor(p Processor) *Run {
-	run := &Run{Origin: r.origin, processor: p.Name, parse: r.Parse, emit: r.emit, cache: r.out.cache}
+func (r *run) runFor(p Processor, emit func(Emission)) *Run {
+	run := &Run{Origin: r.origin, processor: p.Name, parse: r.Parse, emit: emit, cache: r.out.cache}
 	if r.ReadBeside != nil {
 		run.beside = func(ctx context.Context, ref string) ([]byte, entity.Location, error) {
 			return r.ReadBeside(ctx, r.loc, r.origin, ref)
 		}
 	}
 	return run
-}
-
-// readTargets is stage 5. Each target stands alone: one that cannot be read is an
-// error of the Location, and leaves what was read through it earlier.
-func (r *run) readTargets(ctx context.Context, e entity.Entity) {
-	typ := e.SpecString("type")
-	if typ == "" {
-		typ = r.loc.Type
-	}
-	var targets []string
-	if t := e.SpecString("target"); t != "" {
-		targets = append(targets, t)
-	}
-	targets = append(targets, e.SpecStrings("targets")...)
-	read := make(map[string]*target)
-	for i, t := range targets {
-		loc, err := r.resolve(typ, t)
-		if err != nil {
-			// Where it would have pointed is not known, so nothing of this Location goes.
-			r.out.unreadable[anyTarget] = true
-			r.fail(CodeTarget, err)
-			r.about(len(r.out.failures)-1, e, i)
-			continue
-		}
-		if _, twice := read[loc.String()]; twice {
-			continue
-		}
-		before := len(r.out.failures)
-		read[loc.String()] = r.readTarget(ctx, loc, e.SpecString("presence") == "optional")
-		r.about(before, e, i)
-	}
-	for name, t := range read {
-		if t == nil {
-			delete(read, name)
-		}
-	}
-	r.out.cache.Targets = read
-}
-
-// about notes that the failures from the given one on are about a target of e.
-func (r *run) about(from int, e entity.Entity, index int) {
-	path := "/spec/target"
-	if e.SpecString("target") == "" {
-		path = "/spec/targets/" + strconv.Itoa(index)
-	} else if index > 0 {
-		path = "/spec/targets/" + strconv.Itoa(index-1)
-	}
-	for i := from; i < len(r.out.failures); i++ {
-		r.out.failures[i].path = path
-	}
-}
-
-// anyTarget in outcome.unreadable stands for all of them.
-const anyTarget = 0
-
-// resolve makes the location of a target. The type is checked here, on the way of
-// every read: files are only read on behalf of files (SEC-51).
-func (r *run) resolve(typ, targetText string) (entity.Location, error) {
-	loc := entity.Location{Type: typ, Target: targetText}
-	if typ != r.loc.Type {
-		if typ == "file" {
-			return loc, apierr.Input.New("location %s is of type file, which a location of type %s cannot contain", loc, r.loc.Type)
-		}
-		if !slices.Contains(r.LocationTypes, typ) {
-			return loc, apierr.Input.New("location %s has a type that is not allowed here; allowed: %s", loc, strings.Join(append([]string{r.loc.Type}, r.LocationTypes...), ", "))
-		}
-	}
-	switch {
-	case typ == "file":
-		if strings.HasSuffix(targetText, "/") || strings.HasSuffix(targetText, string(filepath.Separator)) {
-			return loc, apierr.Input.New("location %s ends in a path separator; a file is expected", loc)
-		}
-		if strings.HasPrefix(targetText, ".") {
-			loc.Target = filepath.Join(filepath.Dir(r.loc.Target), targetText)
-		}
-	case typ == "url" && r.loc.Type == "url":
-		if u, err := url.Parse(targetText); err == nil && u.IsAbs() {
-			break
-		}
-		resolved, err := r.ResolveURL(r.loc.Target, targetText)
-		if err != nil {
-			return loc, err
-		}
-		loc.Target = resolved
-	}
-	if _, err := entity.ParseLocation(loc.String()); err != nil {
-		return loc, apierr.Input.Wrap(err, "location cannot be read")
-	}
-	return loc, nil
-}
-
-func (r *run) readTarget(ctx context.Context, loc entity.Location, optional bool) *target {
-	name := loc.String()
-	known := r.out.cache.Targets[name]
-	if known != nil && known.Origin != r.origin.String() {
-		known = nil
-	}
-	r.reading = &reading{via: viaOf(loc), firstChild: len(r.out.children)}
-	defer func() { r.reading = nil }()
-	err := r.readWith(ctx, loc, optional, known)
-	at := r.reading
-	if err != nil {
-		r.emit(Failed(loc, err))
-	}
-	if at.failed {
-		r.out.unreadable[at.via] = true
-		return nil
-	}
-	if at.unchanged {
-		if known == nil {
-			r.emit(Failed(loc, errors.New("the reader says that nothing changed since a version it was not given")))
-			r.out.unreadable[at.via] = true
-			return nil
-		}
-		for _, c := range known.Children {
-			c.via = at.via
-			r.addChild(c)
-		}
-		for _, key := range known.Keys {
-			r.addKey(key)
-		}
-		return known
-	}
-	if len(r.out.children) == at.firstChild {
-		r.empty++
-	}
-	if at.version == "" {
-		return nil
-	}
-	return &target{Version: at.version, Origin: r.origin.String(), Children: slices.Clone(r.out.children[at.firstChild:]), Keys: at.keys}
-}
-
-func (r *run) readWith(ctx context.Context, loc entity.Location, optional bool, known *target) error {
-	for _, p := range r.Processors {
-		if p.Read == nil {
-			continue
-		}
-		run := r.runFor(p)
-		run.Optional = optional
-		if known != nil {
-			run.Version = known.Version
-		}
-		step, span := r.Telemetry.Step(ctx, stageRead, p.Name)
-		handled, err := p.Read(run.in(step), loc, r.emit)
-		span.End()
-		if err != nil {
-			return r.by(p, err)
-		}
-		if handled {
-			return nil
-		}
-	}
-	return apierr.Input.New("nothing in this catalog reads locations of type %s; add the module that does, or correct %s", loc.Type, loc)
 }
 
 // emit takes what a processor found.
@@ -472,121 +313,6 @@ func (r *run) emit(e Emission) {
 
 func (r *run) fail(code Code, err error) {
 	r.out.failures = append(r.out.failures, failuresOf(code, err)...)
-}
-
-func (r *run) addKey(key string) {
-	key = boundKey(key)
-	if !slices.Contains(r.out.refreshKeys, key) {
-		r.out.refreshKeys = append(r.out.refreshKeys, key)
-	}
-	if r.reading != nil {
-		r.reading.keys = append(r.reading.keys, key)
-	}
-}
-
-// boundKey shortens long refresh keys so that they fit an index (contract 5.1).
-func boundKey(key string) string {
-	if len(key) <= 255 {
-		return key
-	}
-	return fmt.Sprintf("%s#sha256:%x", key[:180], sha256.Sum256([]byte(key)))
-}
-
-// addEntity makes a child of an emitted entity: checked, annotated, hashed.
-func (r *run) addEntity(e Emission) {
-	bad := func(err error) {
-		if e.doc != nil {
-			err = e.doc.Err(err)
-		}
-		if r.reading != nil {
-			r.reading.failed = true
-		} else {
-			r.out.unreadable[anyTarget] = true
-		}
-		r.fail(CodeDocument, err)
-	}
-	made, err := entity.Normalize(e.entity)
-	if err != nil {
-		bad(err)
-		return
-	}
-	if err := r.Model.CheckIdentity(made); err != nil {
-		bad(err)
-		return
-	}
-	ref := made.Ref().String()
-	if ref == r.self {
-		r.warn("an entity that emits itself is left out", "entity", ref, "location", e.at.String())
-		return
-	}
-	made = annotated(made, e.at, r.origin)
-	document, err := made.MarshalStable()
-	if err != nil {
-		bad(err)
-		return
-	}
-	c := child{Ref: ref, Kind: made.Kind(), SpecType: made.SpecString("type"), Key: e.at.String(), at: e.at, document: document}
-	if e.key != nil {
-		c.Key = *e.key
-	}
-	if r.inspect {
-		c.doc = e.doc
-	}
-	if c.places, err = placesOf(e.doc, r.faults); err != nil {
-		bad(err)
-		return
-	}
-	hash := sha256.New()
-	hash.Write(document)
-	if strings.Contains(string(c.places), `"at"`) {
-		hash.Write(c.places) // so that a line number that is shown is the right one
-	}
-	c.Hash = hash.Sum(nil)
-	if r.reading != nil {
-		c.via = r.reading.via
-	}
-	r.addChild(c)
-}
-
-// faults is what the child's own run will probably complain about.
-func (r *run) faults(e entity.Entity) error {
-	_, kind := r.Model.CheckKind(e)
-	_, relations := r.Model.RelationsOf(e)
-	var all entity.ValidationErrors
-	for _, err := range []error{r.Model.CheckRootFields(e), r.Model.CheckFormats(e), kind, relations, entity.CheckKeys(e)} {
-		var list entity.ValidationErrors
-		if errors.As(err, &list) {
-			all = append(all, list...)
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
-// annotated is a copy of e with the two locations, whatever e said itself.
-func annotated(e entity.Entity, at, origin entity.Location) entity.Entity {
-	e.SetAnnotation(entity.AnnotationManagedBy, at.String())
-	e.SetAnnotation(entity.AnnotationManagedByOrigin, origin.String())
-	return e
-}
-
-// addChild notes a child. Of two with one reference and one key the first stands, and
-// it is an error; with different keys it is for the store to decide who holds it.
-func (r *run) addChild(c child) {
-	id := c.Ref + "\n" + c.Key
-	if first, ok := r.seen[id]; ok {
-		if string(r.out.children[first].Hash) != string(c.Hash) || r.out.children[first].via == c.via {
-			r.fail(CodeDuplicate, c.place("/metadata/name", apierr.Input.New("%s is defined twice in %s; the first definition stands", c.Ref, c.Key)))
-			if r.reading != nil {
-				r.reading.version = ""
-			}
-		}
-		return
-	}
-	r.seen[id] = len(r.out.children)
-	r.out.children = append(r.out.children, c)
 }
 
 // applyRules is stage 7. What is not allowed is an error of this entity and is not

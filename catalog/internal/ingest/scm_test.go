@@ -110,3 +110,37 @@ func TestEventsOfSourceCodeHosts(t *testing.T) {
 		}
 	})
 }
+
+// TestSEC35_EventsIngestNothing: only sources ingest, with their filters. An event about
+// something that is excluded finds nothing to act upon, whatever it says.
+func TestSEC35_EventsIngestNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		const excluded = "https://host.example/acme/excluded"
+		w.mu.Lock()
+		w.files[excluded+"/blob/main/a.yaml"] = yamlComponent("excluded", "")
+		w.mu.Unlock()
+		w.file("shop.yaml", yamlComponent("shop", ""))
+		w.provide("test", location("loc", "shop.yaml"))
+		w.settle()
+		for _, typ := range []string{
+			"location.created", LocationUpdated, LocationDeleted, LocationMoved,
+			"repository.created", RepositoryUpdated, RepositoryDeleted, RepositoryMoved,
+		} {
+			for _, event := range []SCMEvent{
+				{Type: typ, URL: excluded, To: excluded + "/blob/main/a.yaml"},
+				{Type: typ, URL: excluded + "/blob/main/a.yaml", To: excluded + "/blob/main/a.yaml"},
+				{Type: typ, URL: fileURL("shop.yaml"), To: excluded + "/blob/main/a.yaml"}, // which a provider emits, and nobody registered
+			} {
+				if _, err := w.engine.ActOn(t.Context(), event, SCMActions{Refresh: true, Unregister: true, Move: true}); err != nil {
+					t.Fatalf("%v: %v", event, err)
+				}
+			}
+		}
+		w.settle()
+		w.expect("component:default/shop", "location:default/loc")
+		rows, err := w.engine.Locations().List(t.Context())
+		if err != nil || len(rows) != 0 {
+			t.Errorf("registered are %v (%v)", rows, err)
+		}
+	})
+}

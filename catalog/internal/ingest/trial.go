@@ -21,6 +21,7 @@ type Trial struct {
 func (p *Pipeline) Try(ctx context.Context, e entity.Entity, again []byte) Trial {
 	r := &run{Pipeline: p, self: e.Ref().String(), seen: map[string]int{}, unruly: true}
 	r.out = outcome{ref: r.self, cache: decodeCache(again), unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
+	defer func() { r.out.parking.close() }()
 	if err := r.stages(ctx, e); err != nil {
 		r.out.fatal = true
 		r.fail(CodeEntity, err)
@@ -32,8 +33,8 @@ func (p *Pipeline) Try(ctx context.Context, e entity.Entity, again []byte) Trial
 	}
 	for _, c := range r.out.children {
 		d := Deferred{LocationKey: c.Key}
-		if c.document != nil {
-			d.Entity, _ = entity.Decode(c.document)
+		if c.document.fresh() {
+			d.Entity, _ = c.decode()
 		}
 		out.Found = append(out.Found, d)
 	}
@@ -60,6 +61,7 @@ type Finding struct {
 func (p *Pipeline) Inspect(ctx context.Context, e entity.Entity) Inspection {
 	r := &run{Pipeline: p, self: e.Ref().String(), seen: map[string]int{}, inspect: true}
 	r.out = outcome{ref: r.self, cache: new(cache), unreadable: map[int64]bool{}, keptRefs: map[string]bool{}}
+	defer func() { r.out.parking.close() }()
 	if err := r.stages(ctx, e); err != nil {
 		r.out.fatal = true
 		r.fail(CodeEntity, err)
@@ -69,7 +71,7 @@ func (p *Pipeline) Inspect(ctx context.Context, e entity.Entity) Inspection {
 		out.Entity = r.out.entity
 	}
 	for _, c := range r.out.children {
-		made, err := entity.Decode(c.document)
+		made, err := c.decode()
 		if err != nil {
 			out.Failures = append(out.Failures, failuresOf(CodeEntity, err)...)
 			continue

@@ -37,7 +37,7 @@ type Options struct {
 	Timeout time.Duration
 	// PutOff is how far in the future entries are that Flush brings forward.
 	PutOff time.Duration
-	// Batch is how many are taken at once; 0: 100.
+	// Batch is how many are taken at once; 0: 250.
 	Batch int
 	// OnChange is called after entities were stored or found unchanged; nil: not.
 	OnChange func(changed, unchanged int)
@@ -64,7 +64,7 @@ func New(o Options) *Stitcher {
 	// What is taken must not look like something that is merely put off.
 	o.Timeout = max(o.Timeout, 2*o.PutOff)
 	if o.Batch <= 0 {
-		o.Batch = 100
+		o.Batch = 250
 	}
 	return &Stitcher{Options: o, wake: make(chan struct{}, 1)}
 }

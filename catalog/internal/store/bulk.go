@@ -18,7 +18,13 @@ type bulk struct {
 	many, one db.SQL
 }
 
-const liteRows = 64
+const (
+	liteRows = 64
+	// pgRows bounds the memory of a statement, which is encoded as a whole; docRows is
+	// that of rows with documents.
+	pgRows  = 5000
+	docRows = 1000
+)
 
 // insertInto describes a bulk. Columns are "name type" with PostgreSQL's type; tail
 // is ON CONFLICT and RETURNING.
@@ -79,7 +85,16 @@ func (b bulk) run(c db.Conn, columns []any, do func(q db.SQL, args []any) error)
 		return nil
 	}
 	if db.DialectOf(c) == db.Postgres {
-		return do(b.many, columns)
+		for from := 0; from < n; from += pgRows {
+			part := make([]any, len(columns))
+			for i, column := range columns {
+				part[i] = reflect.ValueOf(column).Slice(from, min(from+pgRows, n)).Interface()
+			}
+			if err := do(b.many, part); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	for from := 0; from < n; {
 		q, rows := b.one, 1

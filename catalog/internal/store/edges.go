@@ -211,7 +211,11 @@ func (tx *Tx) AddClaims(ctx context.Context, claims []Claim) error {
 		refs, keys, docs, hashes, places := make([]string, n), make([]*string, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
 		for i, c := range claims {
 			names[i], ids[i], vias[i] = c.Source.Provider, c.Source.Entity, c.Via
-			refs[i], keys[i], docs[i], hashes[i], places[i] = c.Ref, null(c.LocationKey), c.Unprocessed, c.Hash, c.Places
+			refs[i], keys[i], hashes[i], places[i] = c.Ref, null(c.LocationKey), c.Hash, c.Places
+			var err error
+			if docs[i], err = c.Document(); err != nil {
+				return err
+			}
 		}
 		if provider {
 			return forEach(ctx, tx.c, q, n, names, refs, keys, docs, hashes, places)

@@ -25,16 +25,20 @@ type Due struct {
 // the way of other replicas, by an interval that is random so that entities that came
 // together do not stay together, and longer for those that keep failing. SQLite has
 // one writer, so it needs no row locks; its RETURNING sees one table only, so that
-// the documents are a second statement there.
+// the documents are a second statement there. On PostgreSQL the arrays and OFFSET 0 see
+// to it that rows are found by their ids one by one, whatever the planner believes about
+// a queue that fills and empties.
 var claimDue = db.SQL{
 	Postgres: `
 	WITH due AS (
 		SELECT id, next_update_at FROM refresh_queue WHERE next_update_at <= $1
 		ORDER BY next_update_at LIMIT $2 FOR UPDATE SKIP LOCKED),
 	claimed AS (
-		UPDATE refresh_queue q SET next_update_at = $1 + make_interval(secs => ($3::float8 + random() * $4::float8) * (1 + least(q.failures, 3)))
-		FROM due WHERE q.id = due.id RETURNING q.id AS claimed_id, due.next_update_at AS due_at, q.failures)
-	SELECT ` + dueColumns + `, due_at, failures FROM claimed JOIN refresh_state ON id = claimed_id ORDER BY id`,
+		UPDATE refresh_queue SET next_update_at = $1 + make_interval(secs => ($3::float8 + random() * $4::float8) * (1 + least(failures, 3)))
+		WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id AS claimed_id, failures)
+	SELECT s.*, due.next_update_at, failures FROM claimed JOIN due ON due.id = claimed_id
+	CROSS JOIN LATERAL (SELECT ` + dueColumns + ` FROM refresh_state WHERE id = claimed_id OFFSET 0) s ORDER BY s.id`,
+	ForValues: true,
 	SQLite: `
 	UPDATE refresh_queue SET next_update_at = $1 + CAST(1000000 * ($3 + (random() / 18446744073709551616.0 + 0.5) * $4) * (1 + min(failures, 3)) AS INTEGER)
 	WHERE id IN (SELECT id FROM refresh_queue WHERE next_update_at <= $1 ORDER BY next_update_at LIMIT $2)

@@ -14,7 +14,7 @@ type Relation struct {
 
 var (
 	selectRelations = db.List(`SELECT originating_id, source_ref, type, target_ref FROM relations WHERE originating_id IN ($1...)`)
-	insertRelations = insertInto("relations", "ON CONFLICT DO NOTHING", "originating_id bigint", "source_ref text", "type text", "target_ref text")
+	insertRelations = insertInto("relations", "", "originating_id bigint", "source_ref text", "type text", "target_ref text")
 	deleteRelations = db.SQL{
 		Postgres: `DELETE FROM relations r USING unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS u(o, s, t, x)
 			WHERE r.originating_id = u.o AND r.source_ref = u.s AND r.type = u.t AND r.target_ref = u.x`,

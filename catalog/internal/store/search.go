@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/callboard-dev/callboard/backend/db"
 )
@@ -14,7 +16,13 @@ type SearchRow struct {
 }
 
 var (
-	selectSearchKeys = db.List(`SELECT id, key FROM search_keys WHERE key IN ($1...)`)
+	// Each key is looked up on its own: reading all keys instead, as PostgreSQL plans to
+	// while there are few, costs more with each that there will be.
+	selectSearchKeys = db.SQL{
+		Postgres:  `SELECT k.id, u.key FROM unnest($1::text[]) AS u(key) CROSS JOIN LATERAL (SELECT id FROM search_keys WHERE key = u.key OFFSET 0) k`,
+		SQLite:    `SELECT id, key FROM search_keys WHERE key IN (SELECT value FROM json_each($1))`,
+		ForValues: true,
+	}
 	insertSearchKeys = insertInto("search_keys", "ON CONFLICT DO NOTHING", "key text")
 	selectSearch     = db.List(`SELECT entity_id, key_id, value, original FROM search WHERE entity_id IN ($1...)`)
 	insertSearch     = insertInto("search", "", "entity_id bigint", "key_id integer", "value text", "original text")
@@ -69,6 +77,7 @@ func (s *Store) KnowKeys(ctx context.Context, keys []string) (map[string]int32, 
 		}
 	}
 	if len(absent) > 0 {
+		slices.Sort(absent) // one order of locks for all
 		if err := insertSearchKeys.exec(ctx, s.db, absent); err != nil {
 			return nil, err
 		}
@@ -96,6 +105,14 @@ type searchRow struct {
 	original string
 }
 
+// column is the value as it is stored.
+func (r searchRow) column() *string {
+	if r.null {
+		return nil
+	}
+	return &r.value
+}
+
 // replaceSearch writes the difference between the index rows of finals and those
 // that are stored. A row whose original changed counts as another row.
 func (tx *Tx) replaceSearch(ctx context.Context, keys map[string]int32, finals []Final) error {
@@ -116,6 +133,7 @@ func (tx *Tx) replaceSearch(ctx context.Context, keys map[string]int32, finals [
 	if err != nil {
 		return err
 	}
+	var added []searchRow
 	var addIDs, dropIDs []int64
 	var addKeys, dropKeys []int32
 	var values, originals, dropValues []*string
@@ -126,17 +144,20 @@ func (tx *Tx) replaceSearch(ctx context.Context, keys map[string]int32, finals [
 				delete(stored, row)
 				continue
 			}
-			addIDs, addKeys = append(addIDs, row.entity), append(addKeys, row.key)
-			values, originals = append(values, r.Value), append(originals, r.Original)
+			added = append(added, row)
 		}
+	}
+	// In the order of the larger index, which then takes them in runs.
+	slices.SortFunc(added, func(a, b searchRow) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.value, b.value), cmp.Compare(a.entity, b.entity))
+	})
+	for _, row := range added {
+		addIDs, addKeys = append(addIDs, row.entity), append(addKeys, row.key)
+		values, originals = append(values, row.column()), append(originals, null(row.original))
 	}
 	for row := range stored {
 		dropIDs, dropKeys = append(dropIDs, row.entity), append(dropKeys, row.key)
-		var value *string
-		if !row.null {
-			value = &row.value
-		}
-		dropValues = append(dropValues, value)
+		dropValues = append(dropValues, row.column())
 	}
 	if err := forEach(ctx, tx.c, deleteSearchRows, len(dropIDs), dropIDs, dropKeys, dropValues); err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -78,8 +79,36 @@ type Content struct {
 	UID, Ref    string
 	LocationKey string
 	Unprocessed []byte
+	Parked      func() ([]byte, error) // reads the unprocessed entity where that is not in memory
 	Hash        []byte
 	Places      []byte // JSON: where in its file the document stands; nil: unknown
+}
+
+// Document is the unprocessed entity, wherever it is.
+func (c Content) Document() ([]byte, error) {
+	if c.Parked != nil {
+		return c.Parked()
+	}
+	return c.Unprocessed, nil
+}
+
+// inParts calls store with contents and their documents, so many at a time that the
+// documents take little memory.
+func inParts(contents []Content, store func(part []Content, docs [][]byte) error) error {
+	for part := range slices.Chunk(contents, docRows) {
+		docs := make([][]byte, len(part))
+		for i, c := range part {
+			doc, err := c.Document()
+			if err != nil {
+				return fmt.Errorf("read the entity %s, which was put aside: %w", c.Ref, err)
+			}
+			docs[i] = doc
+		}
+		if err := store(part, docs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var insertStates = insertInto("refresh_state", "ON CONFLICT (ref) DO NOTHING RETURNING id, ref",
@@ -88,25 +117,28 @@ var insertStates = insertInto("refresh_state", "ON CONFLICT (ref) DO NOTHING RET
 // InsertStates adds rows for references that have none, due at now, and returns their
 // ids. A reference that got a row meanwhile is left out.
 func (tx *Tx) InsertStates(ctx context.Context, now time.Time, contents []Content) (map[string]int64, error) {
-	n := len(contents)
-	uids, refs, keys := make([]string, n), make([]string, n), make([]*string, n)
-	docs, hashes, places, at := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([]db.Time, n)
-	for i, c := range contents {
-		uids[i], refs[i], keys[i], docs[i], hashes[i], places[i], at[i] = c.UID, c.Ref, null(c.LocationKey), c.Unprocessed, c.Hash, c.Places, db.At(now)
-	}
-	out := make(map[string]int64, n)
-	ids := make([]int64, 0, n)
-	err := insertStates.query(ctx, tx.c, func(r db.Row) error {
-		var id int64
-		var ref string
-		err := r.Scan(&id, &ref)
-		out[ref], ids = id, append(ids, id)
-		return err
-	}, uids, refs, docs, hashes, keys, places, at)
-	if err != nil {
-		return nil, err
-	}
-	return out, insertQueue.exec(ctx, tx.c, ids, at[:len(ids)])
+	out := make(map[string]int64, len(contents))
+	err := inParts(contents, func(part []Content, docs [][]byte) error {
+		n := len(part)
+		uids, refs, keys := make([]string, n), make([]string, n), make([]*string, n)
+		hashes, places, at := make([][]byte, n), make([][]byte, n), make([]db.Time, n)
+		for i, c := range part {
+			uids[i], refs[i], keys[i], hashes[i], places[i], at[i] = c.UID, c.Ref, null(c.LocationKey), c.Hash, c.Places, db.At(now)
+		}
+		ids := make([]int64, 0, n)
+		err := insertStates.query(ctx, tx.c, func(r db.Row) error {
+			var id int64
+			var ref string
+			err := r.Scan(&id, &ref)
+			out[ref], ids = id, append(ids, id)
+			return err
+		}, uids, refs, docs, hashes, keys, places, at)
+		if err != nil {
+			return err
+		}
+		return insertQueue.exec(ctx, tx.c, ids, at[:len(ids)])
+	})
+	return out, err
 }
 
 var updateContents = db.SQL{
@@ -118,15 +150,17 @@ var updateContents = db.SQL{
 // UpdateContents replaces what the source gave, makes the rows due at now, and ends
 // their being orphans.
 func (tx *Tx) UpdateContents(ctx context.Context, now time.Time, contents []Content) error {
-	n := len(contents)
-	ids, docs, hashes, keys, places := make([]int64, n), make([][]byte, n), make([][]byte, n), make([]*string, n), make([][]byte, n)
-	for i, c := range contents {
-		ids[i], docs[i], hashes[i], keys[i], places[i] = c.ID, c.Unprocessed, c.Hash, null(c.LocationKey), c.Places
-	}
-	if err := forEach(ctx, tx.c, updateContents, n, ids, docs, hashes, keys, places, db.At(now)); err != nil {
-		return err
-	}
-	return tx.MakeDue(ctx, now, ids)
+	return inParts(contents, func(part []Content, docs [][]byte) error {
+		n := len(part)
+		ids, hashes, keys, places := make([]int64, n), make([][]byte, n), make([]*string, n), make([][]byte, n)
+		for i, c := range part {
+			ids[i], hashes[i], keys[i], places[i] = c.ID, c.Hash, null(c.LocationKey), c.Places
+		}
+		if err := forEach(ctx, tx.c, updateContents, n, ids, docs, hashes, keys, places, db.At(now)); err != nil {
+			return err
+		}
+		return tx.MakeDue(ctx, now, ids)
+	})
 }
 
 var setOrphans = db.SQL{
@@ -258,6 +292,7 @@ var (
 			SELECT $2 + row_number() OVER (ORDER BY id), id, uid, ref, $3 FROM final_entities WHERE id IN (SELECT value FROM json_each($1))`,
 	}
 	deleteSearch   = db.List(`DELETE FROM search WHERE entity_id IN ($1...)`)
+	deleteOrigins  = db.List(`DELETE FROM relations WHERE originating_id IN ($1...)`)
 	deleteStates   = db.List(`DELETE FROM refresh_state WHERE id IN ($1...)`)
 	deleteStitches = db.List(`DELETE FROM stitch_queue WHERE ref IN ($1...)`)
 	pruneDeletions = db.Same(`DELETE FROM final_deletions WHERE deleted_at < $1`)
@@ -300,7 +335,7 @@ func (tx *Tx) DeleteStates(ctx context.Context, now, stitchAt time.Time, ids []i
 			return err
 		}
 	}
-	for _, q := range []db.SQL{deleteSearch, deleteStates} {
+	for _, q := range []db.SQL{deleteSearch, deleteOrigins, deleteStates} {
 		if _, err := tx.c.Exec(ctx, q, ids); err != nil {
 			return err
 		}

@@ -25,8 +25,11 @@ var (
 	claimStitches = db.SQL{
 		Postgres: `
 		WITH due AS (
-			SELECT ref, due_at FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-		UPDATE stitch_queue q SET due_at = $2 FROM due WHERE q.ref = due.ref RETURNING q.ref, q.ticket, due.due_at`,
+			SELECT ref, due_at FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED),
+		claimed AS (
+			UPDATE stitch_queue SET due_at = $2 WHERE ref = ANY(ARRAY(SELECT ref FROM due)) RETURNING ref, ticket)
+		SELECT ref, ticket, due.due_at FROM claimed JOIN due USING (ref)`,
+		ForValues: true,
 		SQLite: `
 		UPDATE stitch_queue SET due_at = $2 WHERE ref IN (
 			SELECT ref FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3)

@@ -49,8 +49,21 @@ type Tx struct{ c db.Conn }
 // Tx runs fn in a transaction. It is run again, three times at most, when it
 // collides with another one: fn sets what it returns anew on every run.
 func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
-	return db.Retry(ctx, s.db, func(c db.Conn) error { return fn(&Tx{c}) })
+	return db.Retry(ctx, s.db, func(c db.Conn) error {
+		if db.DialectOf(c) == db.Postgres {
+			if _, err := c.Exec(ctx, useIndexes); err != nil {
+				return err
+			}
+		}
+		return fn(&Tx{c})
+	})
 }
+
+// What a transaction reads and writes is a few rows, which indexes find. The queues and
+// tables of a new catalog are so small when their statements are planned for the first
+// time that PostgreSQL would rather read and join them whole, and keeps to that while
+// they grow.
+var useIndexes = db.Same(`SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`)
 
 // Alone says that no other transaction writes at the same time, so that what was read
 // before a lock is as it is after it.

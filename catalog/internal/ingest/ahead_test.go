@@ -1,0 +1,129 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/db/dbtest"
+	"github.com/callboard-dev/callboard/catalog/entity"
+	"github.com/callboard-dev/callboard/catalog/internal/store"
+)
+
+// readWith puts a reader in front of that of the world.
+func (w *world) readWith(read func(ctx context.Context, loc entity.Location) error) {
+	w.engine.Pipeline.Processors[1].Read = func(ctx context.Context, loc entity.Location, emit func(Emission)) (bool, error) {
+		if err := read(ctx, loc); err != nil {
+			return true, err
+		}
+		return w.read(ctx, loc, emit)
+	}
+}
+
+func TestTargetsAreReadAtTheSameTimeAndTakenInOneAfterTheOther(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.file("first.yaml", yamlComponent("twice", "of the first"))
+		w.file("second.yaml", documents(yamlComponent("twice", "of the second"), yamlComponent("web", "")))
+		second := make(chan struct{})
+		w.readWith(func(_ context.Context, loc entity.Location) error {
+			switch loc.Target {
+			case fileURL("first.yaml"):
+				<-second // never, if targets were read one after the other
+			case fileURL("second.yaml"):
+				select {
+				case <-second:
+				default:
+					close(second)
+				}
+			case fileURL("third.yaml"):
+				return fmt.Errorf("the third is away")
+			}
+			return nil
+		})
+		w.provide("test", location("loc", "first.yaml", "second.yaml", "third.yaml", "fourth.yaml"))
+		w.settle()
+		w.expect("component:default/twice of the first", "component:default/web", "location:default/loc (errors)")
+
+		var told []string
+		status, _ := w.entities()["location:default/loc"]["status"].(map[string]any)
+		items, _ := status["items"].([]any)
+		for _, item := range items {
+			told = append(told, fmt.Sprint(item.(map[string]any)["message"]))
+		}
+		for i, want := range []string{"the third is away", "fourth.yaml: no such file"} {
+			if len(told) != 2 || !strings.Contains(told[i], want) {
+				t.Fatalf("failures %q, want first the third target's, then the fourth's", told)
+			}
+		}
+	})
+}
+
+func TestAPanicOfAReaderIsAFailureOfTheLocation(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.file("a.yaml", yamlComponent("a", ""))
+		w.file("b.yaml", yamlComponent("b", ""))
+		panics := false
+		w.readWith(func(_ context.Context, loc entity.Location) error {
+			if panics && loc.Target == fileURL("b.yaml") {
+				panic("on b")
+			}
+			return nil
+		})
+		w.provide("test", location("loc", "a.yaml", "b.yaml"))
+		w.settle()
+		panics = true
+		w.round()
+		w.expect("component:default/a", "component:default/b", "location:default/loc (errors)")
+		if !strings.Contains(w.log.String(), "on b") {
+			t.Errorf("the log has nothing of the panic:\n%s", w.log)
+		}
+	})
+}
+
+func TestDocumentsThatArePutAsideAreServed(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	aside := func() int {
+		files, err := filepath.Glob(filepath.Join(dir, "callboard-catalog-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		w := newWorld(t, d, Options{})
+		var want []string
+		during := 0
+		for f := range 3 {
+			docs := make([]string, 25)
+			for i := range docs {
+				text := fmt.Sprintf("%d-%d-%s", f, i, strings.Repeat("x", 120<<10))
+				docs[i] = yamlComponent(fmt.Sprintf("c%d-%d", f, i), text)
+				want = append(want, fmt.Sprintf("component:default/c%d-%d %s", f, i, text))
+			}
+			w.file(fmt.Sprintf("%d.yaml", f), documents(docs...))
+		}
+		w.engine.Pipeline.Processors = append(w.engine.Pipeline.Processors, Processor{Name: "look", Post: func(_ context.Context, e entity.Entity, _ entity.Location, _ func(Emission)) (entity.Entity, error) {
+			if e.Kind() == "Location" {
+				during = aside()
+			}
+			return e, nil
+		}})
+		w.provide("test", location("loc", "0.yaml", "1.yaml", "2.yaml"))
+		w.settle()
+		if during != 1 {
+			t.Errorf("%d files hold documents while a Location with 9 MB of them is processed, want 1", during)
+		}
+		slices.Sort(want)
+		if got := w.served(); !slices.Equal(got, append(want, "location:default/loc")) {
+			t.Errorf("%d entities are served, not as they were given", len(got))
+		}
+		if left := aside(); left != 0 {
+			t.Errorf("%d files stay behind", left)
+		}
+	})
+}

@@ -1,0 +1,55 @@
+package permission_test
+
+import (
+	"strings"
+	"testing"
+
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/backendtest"
+	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/allowall"
+)
+
+// TestBoot: there is exactly one policy, unless permissions are off.
+func TestBoot(t *testing.T) {
+	t.Parallel()
+	const on = "permission: {enabled: true}"
+	mine := backend.NewModule("permission", "mine", fx.Invoke(func(x *permission.Extensions) { x.SetPolicy(permission.AllowEverything()) }))
+	for _, tt := range []struct {
+		name, config string
+		features     []backend.Feature
+		want         string // of the error; empty: it starts
+	}{
+		{"no policy", on, nil, "backend.Add(rbac.Module()), backend.Add(allowall.Module())"},
+		{"no policy, disabled", "permission: {enabled: false}", nil, ""},
+		{"no policy, not mentioned", "", nil, ""},
+		{"everything is allowed", on, []backend.Feature{allowall.Module()}, ""},
+		{"two policies", on, []backend.Feature{allowall.Module(), mine}, "policy already set"},
+		{"a policy in another plugin", on, []backend.Feature{allowall.Module(), backend.NewPlugin("notes", permission.Use(),
+			fx.Invoke(func(x *permission.Extensions) { x.SetPolicy(permission.AllowEverything()) }))}, `backend.NewModule("permission", ...)`},
+		{"a permission twice", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
+			x.AddPermissions(permission.Permission{Name: "a"}, permission.Permission{Name: "a"})
+		}))}, "permission a is registered twice"},
+		{"a rule twice", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
+			rule := permission.Rule[string, struct{}, int]{Name: "IS", ResourceType: "note"}
+			permission.AddResource(x, permission.Resource[string]{Type: "note", Rules: []permission.AnyRule[string]{rule}})
+			permission.AddRules(x, permission.AnyRule[string](rule))
+		}))}, "rule IS of note is registered twice"},
+		{"a rule for nothing", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
+			permission.AddRules(x, permission.AnyRule[string](permission.Rule[string, struct{}, int]{Name: "IS", ResourceType: "note"}))
+		}))}, `resources of type "note", which plugin notes does not have`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := backendtest.Boot(t, tt.config, append([]backend.Feature{permission.Plugin()}, tt.features...)...)
+			switch {
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,59 @@
+package permission
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
+)
+
+// Config is the part of the section permission that every plugin reads.
+type Config struct {
+	Enabled bool   `config:"enabled" doc:"ask the policy; everything is allowed while this is false"`
+	Limits  Limits `config:"limits"`
+	// Clients of one batch per tick read it; here batches of any form are answered.
+	EnableBatchedRequests bool `config:"EXPERIMENTAL_enableBatchedRequests" doc:"for the frontend: ask about several resources at once; the backend answers both forms"`
+}
+
+// Limits bound request bodies.
+type Limits struct {
+	AuthorizeBytes       int `config:"authorizeBytes" doc:"largest body of POST /api/permission/authorize"`
+	ApplyConditionsBytes int `config:"applyConditionsBytes" doc:"largest body of requests to apply conditions"`
+}
+
+var defaults = Config{Limits: Limits{AuthorizeBytes: 1 << 20, ApplyConditionsBytes: 5 << 20}}
+
+// Use gives a plugin, and its modules, a *Extensions to register its permissions with and
+// a *Authorizer to ask, and serves what the permission framework asks plugins for. It is
+// an option of NewPlugin.
+func Use() fx.Option {
+	return backend.Options(
+		backend.Section("permission", defaults),
+		backend.ExtensionPoint[Extensions](),
+		fx.Provide(newAuthorizer, fx.Private),
+		fx.Invoke(serveWellKnown),
+	)
+}
+
+type useParams struct {
+	fx.In
+
+	Plugin     backend.PluginID
+	Config     Config
+	Extensions *Extensions
+	Authorizer *Authorizer
+	Router     backend.Router
+	Local      *backend.Local
+	Lifecycle  fx.Lifecycle
+}
+
+func serveWellKnown(p useParams) {
+	offer(p)
+	(&wellKnown{p.Extensions, p.Config.Limits.ApplyConditionsBytes}).mount(p.Router)
+}
+
+// offer lets plugins of this process apply conditions without HTTP, and ends registration.
+func offer(p useParams) {
+	backend.Offer(p.Local, p.Plugin, p.Extensions)
+	backend.Offer[backend.ActionPermissions](p.Local, p.Plugin, p.Authorizer)
+	p.Lifecycle.Append(fx.StartHook(func() error { return p.Extensions.seal(p.Plugin) }))
+}
