@@ -66,9 +66,9 @@ auth:
 		{"as it should be", oidc, nil},
 		{"the key scope of earlier versions", change("clientId: id", "clientId: id\n        scope: 'openid profile email groups'"), nil},
 		{"a resolver that is misspelt", change("emailMatchingUserEntityProfileEmail", "emailMatchingUserEntityProfilEmail"), []string{
-			"auth.providers.oidc.production.signIn.resolvers[0].resolver: Sign-in resolver 'emailMatchingUserEntityProfilEmail' is not available; did you mean emailMatchingUserEntityProfileEmail? This provider knows emailLocalPartMatchingUserEntityName, emailMatchingUserEntityProfileEmail, preferredUsernameMatchingUserEntityName, subClaimMatchingUserEntityAnnotation (app-config.yaml:12:25)"}},
+			"auth.providers.oidc.production.signIn.resolvers[0].resolver: sign-in resolver 'emailMatchingUserEntityProfilEmail' is not available; did you mean emailMatchingUserEntityProfileEmail? This provider knows emailLocalPartMatchingUserEntityName, emailMatchingUserEntityProfileEmail, preferredUsernameMatchingUserEntityName, subClaimMatchingUserEntityAnnotation (app-config.yaml:12:25)"}},
 		{"a resolver of another provider", change("emailMatchingUserEntityProfileEmail", "userIdMatchingUserEntityAnnotation"), []string{
-			"Sign-in resolver 'userIdMatchingUserEntityAnnotation' is not available; ", "his provider knows emailLocalPartMatchingUserEntityName, emailMatchingUserEntityProfileEmail, preferredUsernameMatchingUserEntityName, subClaimMatchingUserEntityAnnotation"}},
+			"sign-in resolver 'userIdMatchingUserEntityAnnotation' is not available; ", "his provider knows emailLocalPartMatchingUserEntityName, emailMatchingUserEntityProfileEmail, preferredUsernameMatchingUserEntityName, subClaimMatchingUserEntityAnnotation"}},
 		{"an option that the resolver does not have", change("ProfileEmail\n", "ProfileEmail\n              allowedDomain: [acme.example]\n"), []string{
 			"auth.providers.oidc.production.signIn.resolvers[0].allowedDomain", "allowedDomains", "(app-config.yaml:13:"}},
 		{"an option of the wrong type", change("ProfileEmail\n", "ProfileEmail\n              allowedDomains: acme.example\n"), []string{

@@ -146,9 +146,7 @@ func (u *Users) Ownership(ctx context.Context, user entity.Entity) ([]entity.Ref
 	}
 	refs := []entity.Ref{user.Ref().Lower()}
 	groups := related(user, "memberOf")
-	for _, g := range groups {
-		refs = append(refs, g)
-	}
+	refs = append(refs, groups...)
 	if !u.Ancestors || len(groups) == 0 {
 		return unique(refs), nil
 	}
