@@ -28,7 +28,11 @@ func assemble(p params) (*api, error) {
 		dev:       p.Env == backend.DevelopmentEnvironment,
 		now:       p.Tokens.Now,
 		log:       p.Log,
-		users:     &resolve.Users{Clients: p.Clients, As: p.Auth.Own(), Ancestors: p.Config.SignIn.IncludeAncestorGroups, Own: x.ownership},
+		store:     store.New(p.DB),
+		events:    p.Events,
+
+		administrators: p.Config.Session.Administrators,
+		users:          &resolve.Users{Clients: p.Clients, As: p.Auth.Own(), Ancestors: p.Config.SignIn.IncludeAncestorGroups, Own: x.ownership},
 	}
 	app, _, err := p.Root.String("app.baseUrl")
 	errs = append(errs, err)
@@ -173,7 +177,7 @@ func (a *api) seal(p params) error {
 	} else if a.sealer, err = session.NewSealer(secrets); err != nil {
 		return config.At("auth.session.secret", err)
 	}
-	a.sessions = session.New(session.Options{Store: store.New(p.DB), Sealer: a.sealer, Log: p.Log, Now: a.now})
+	a.sessions = session.New(session.Options{Store: a.store, Sealer: a.sealer, Log: p.Log, Now: a.now})
 	return nil
 }
 

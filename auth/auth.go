@@ -30,7 +30,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -57,6 +56,7 @@ func Plugin() backend.Feature {
 		backend.ExtensionPoint[Extensions](),
 		backend.Section("auth", Config{}),
 		backend.Migrations(store.Migrations()),
+		backend.Subcommand("auth", "lists and ends the sessions of users", runAuth),
 		fx.Invoke(register))
 }
 
@@ -71,7 +71,8 @@ type params struct {
 	Tokens     backend.UserTokens
 	Clients    backend.Clients
 	DB         db.DB
-	Background *backend.Background
+	Scheduler  backend.Scheduler
+	Events     backend.Events
 	Lifecycle  fx.Lifecycle
 	Discovery  backend.Discovery
 	Env        backend.Environment
@@ -86,9 +87,23 @@ func register(p params) error {
 	if err != nil {
 		return err
 	}
-	p.Lifecycle.Append(fx.StartHook(func() { p.Background.Go(a.clean) }))
+	programs, err := a.programs(p)
+	if err != nil {
+		return err
+	}
+	if err := a.schedule(p.Scheduler, programs); err != nil {
+		return err
+	}
+	p.Lifecycle.Append(fx.StopHook(a.sessions.Drain))
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
 	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
+	p.Router.Handle("GET /v1/userinfo", a.userInfo, backend.AllowUserCookie)
+	for _, r := range programs.Routes() {
+		p.Router.Handle(r.Pattern, r.Handler, open)
+	}
+	p.Router.Handle("GET /callboard/v1/sessions", a.listSessions)
+	p.Router.Handle("DELETE /callboard/v1/sessions", a.endSessions)
+	p.Router.Handle("DELETE /callboard/v1/sessions/{id}", a.endOneSession)
 	p.Router.Handle("GET /{provider}/start", a.start, open)
 	p.Router.Handle("GET /{provider}/handler/frame", a.callback, open)
 	p.Router.Handle("POST /{provider}/handler/frame", a.callback, open)
@@ -99,25 +114,6 @@ func register(p params) error {
 	p.Router.Handle("/{provider}/{rest...}", a.unknownRoute, open)
 	p.Router.Handle("/{provider}", a.unknownRoute, open)
 	return nil
-}
-
-// cleaning is how often expired sessions are deleted. Every replica does it: that finds
-// nothing more often than it could do harm.
-const cleaning = 10 * time.Minute
-
-// clean deletes expired sessions until ctx ends.
-func (a *api) clean(ctx context.Context) {
-	for tick := time.NewTicker(cleaning); ; {
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return
-		case <-tick.C:
-			if err := a.sessions.Clean(ctx); err != nil && ctx.Err() == nil {
-				a.log.WarnContext(ctx, "expired sessions are not deleted", "error", err)
-			}
-		}
-	}
 }
 
 // api is what the routes are methods of.
@@ -133,6 +129,10 @@ type api struct {
 	dev       bool
 	now       func() time.Time
 	log       *slog.Logger
+	store     *store.Store
+	events    backend.Events
+	// administrators may see and end the sessions of others.
+	administrators []string
 }
 
 // provider is a ProviderSpec put in order.

@@ -8,21 +8,43 @@ import (
 	"time"
 
 	"github.com/callboard-dev/callboard/auth/internal/flow"
+	"github.com/callboard-dev/callboard/auth/internal/oauthserver"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/catalog/entity"
 )
 
 // Config is the section auth, as far as it is not the business of providers.
 type Config struct {
-	Environment                     string        `config:"environment" doc:"the environment that the frontend asks for; the backend does not read it" visibility:"frontend"`
-	Session                         SessionConfig `config:"session"`
-	SignIn                          SignInRules   `config:"signIn"`
-	ExperimentalExtraAllowedOrigins []string      `config:"experimentalExtraAllowedOrigins" doc:"further origins that may sign in, such as https://*.preview.acme.com; a star stands for one part of the host"`
-	OmitIdentityTokenOwnership      *bool         `config:"omitIdentityTokenOwnershipClaim" doc:"leave what a user owns out of the token; true if absent"`
+	Environment                           string                      `config:"environment" doc:"the environment that the frontend asks for; the backend does not read it" visibility:"frontend"`
+	Session                               SessionConfig               `config:"session"`
+	SignIn                                SignInRules                 `config:"signIn"`
+	ExperimentalExtraAllowedOrigins       []string                    `config:"experimentalExtraAllowedOrigins" doc:"further origins that may sign in, such as https://*.preview.acme.com; a star stands for one part of the host"`
+	ClientIDMetadataDocuments             oauthserver.ClientDocuments `config:"clientIdMetadataDocuments"`
+	ExperimentalClientIDMetadataDocuments oauthserver.ClientDocuments `config:"experimentalClientIdMetadataDocuments" doc:"the same" deprecated:"use auth.clientIdMetadataDocuments"`
+	ExperimentalDynamicClientRegistration oauthserver.Registration    `config:"experimentalDynamicClientRegistration"`
+	ExperimentalRefreshToken              oauthserver.RefreshTokens   `config:"experimentalRefreshToken"`
+	OAuthServer                           oauthserver.Settings        `config:"oauthServer"`
+	OmitIdentityTokenOwnership            *bool                       `config:"omitIdentityTokenOwnershipClaim" doc:"leave what a user owns out of the token; true if absent"`
 }
 
 // SessionConfig is auth.session.
 type SessionConfig struct {
-	Secret Secrets `config:"secret" doc:"what cookies and states are sealed with, at least 16 characters; of a list, the first one seals and all of them open"`
+	Administrators []string `config:"administrators" doc:"users and groups whose members may see and end the sessions of others, such as group:default/platform"`
+	Secret         Secrets  `config:"secret" doc:"what cookies and states are sealed with, at least 16 characters; of a list, the first one seals and all of them open"`
+}
+
+// Validate implements config.Validator.
+func (c *SessionConfig) Validate() error {
+	var errs []error
+	for i, text := range c.Administrators {
+		ref, err := entity.ParseRef(text)
+		if err != nil {
+			errs = append(errs, config.At(fmt.Sprintf("administrators[%d]", i), err))
+			continue
+		}
+		c.Administrators[i] = ref.String()
+	}
+	return errors.Join(errs...)
 }
 
 // SignInRules is auth.signIn.

@@ -88,7 +88,7 @@ func (a *api) identify(at *attempt, c chain, who Profile) (*identity, error) {
 		return nil, err
 	}
 	at.user = out.UserEntityRef
-	return out, nil
+	return out, a.note(at.ctx, out)
 }
 
 func (i issuer) issue(ctx context.Context, id Identity) (*identity, error) {

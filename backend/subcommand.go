@@ -29,7 +29,7 @@ const ExitUsage = 2
 
 // A Toolbox gives a subcommand what it needs of the program's features.
 type Toolbox[T any] struct {
-	build func(ctx context.Context, files []string, opts []fx.Option, out *T) ([]error, error)
+	build func(ctx context.Context, files []string, opts []fx.Option, use func(T, []error) error) ([]error, error)
 	opts  []fx.Option
 }
 
@@ -50,8 +50,28 @@ func (b Toolbox[T]) With(opts ...fx.Option) Toolbox[T] {
 // out, and the warnings say so. Mistakes in the plugin's section, and files that
 // cannot be read, are the error.
 func (b Toolbox[T]) Open(ctx context.Context, files ...string) (out T, warnings []error, err error) {
-	warnings, err = b.build(ctx, files, b.opts, &out)
+	warnings, err = b.build(ctx, files, b.opts, func(t T, _ []error) error { out = t; return nil })
 	return out, warnings, err
+}
+
+// Use is Open for tools that work with the portal's database: T may be a db.DB, or
+// something that has one, and it is open until use returns. A mistake in backend.database
+// is the error, as there would be another database in its place. Migrations are not run.
+func (b Toolbox[T]) Use(ctx context.Context, files []string, use func(T) error) (warnings []error, err error) {
+	return b.build(ctx, files, b.opts, func(t T, warnings []error) error {
+		for _, w := range warnings {
+			if aboutDatabase(w) {
+				return w
+			}
+		}
+		return use(t)
+	})
+}
+
+func aboutDatabase(err error) bool {
+	const path = "backend.database"
+	key, ok := errors.AsType[*config.KeyError](err)
+	return ok && (key.Path == path || strings.HasPrefix(key.Path, path+"."))
 }
 
 // Subcommand makes programs that have the feature run a tool of it: "portal NAME ARGS"
@@ -61,8 +81,10 @@ func (b Toolbox[T]) Open(ctx context.Context, files ...string) (out T, warnings 
 func Subcommand[T any](name, summary string, run func(ctx context.Context, c Console, tools Toolbox[T]) int) fx.Option {
 	return subcommandOption{Option: fx.Options(), name: name, summary: summary,
 		run: func(ctx context.Context, b *Backend, f *feature, c Console) int {
-			return run(ctx, c, Toolbox[T]{build: func(ctx context.Context, files []string, opts []fx.Option, out *T) ([]error, error) {
-				return b.buildFor(ctx, f, files, append(slices.Clone(opts), fx.Invoke(func(t T) { *out = t }))...)
+			return run(ctx, c, Toolbox[T]{build: func(ctx context.Context, files []string, opts []fx.Option, use func(T, []error) error) ([]error, error) {
+				var t T
+				opts = append(slices.Clone(opts), fx.Invoke(func(built T) { t = built }))
+				return b.buildFor(ctx, f, files, func(warnings []error) error { return use(t, warnings) }, opts...)
 			}})
 		}}
 }
@@ -152,8 +174,9 @@ func (b *Backend) unknownSubcommand(word string) error {
 	return fmt.Errorf("unexpected argument %q", word)
 }
 
-// buildFor builds the graph of f's plugin alone, with opts in the scope of f.
-func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, opts ...fx.Option) (warnings []error, err error) {
+// buildFor builds the graph of f's plugin alone, with opts in the scope of f, and calls
+// then while the process's services are open.
+func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, then func(warnings []error) error, opts ...fx.Option) (warnings []error, err error) {
 	tool := &Backend{features: b.list(), settings: b.settings}
 	tool.settings.development, tool.settings.output = true, io.Discard
 	if len(files) > 0 {
@@ -169,7 +192,7 @@ func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, opts
 	for _, p := range found.list { // sections with mistakes have their defaults
 		for _, err := range flatten(p.Err) {
 			// What a server needs and the file lacks is nothing to a tool.
-			if key, ok := errors.AsType[*config.KeyError](err); ok && key.Pos != "" {
+			if key, ok := errors.AsType[*config.KeyError](err); ok && key.Pos != "" || aboutDatabase(err) {
 				warnings = append(warnings, err)
 			}
 		}
@@ -202,7 +225,7 @@ func (b *Backend) buildFor(ctx context.Context, f *feature, files []string, opts
 	if scope, err := c.build(alone, newHooks()); err != nil {
 		return warnings, c.bootError(alone.find(scope), err)
 	}
-	return warnings, nil
+	return warnings, then(warnings)
 }
 
 // only is the group of one plugin.

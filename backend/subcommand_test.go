@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/db"
 )
 
 type shelfConfig struct {
@@ -105,5 +106,48 @@ func TestSubcommand(t *testing.T) {
 				t.Error("the plugin was started")
 			}
 		})
+	}
+}
+
+// TestSubcommandWithADatabase holds that a tool works with the database of the portal, and
+// never with another one in its place.
+func TestSubcommandWithADatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, yaml string) string {
+		full := filepath.Join(dir, name)
+		if err := os.WriteFile(full, []byte(yaml), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return full
+	}
+	good := file("good.yaml", fmt.Sprintf("backend: {database: {client: better-sqlite3, connection: {directory: %q}}}", dir))
+	bad := file("bad.yaml", "backend: {database: {client: pg, connection: {host: '${CALLBOARD_TEST_UNSET_HOST}'}}}")
+	for _, tt := range []struct {
+		file, statement string
+		code            int
+		err             string
+	}{
+		{good, "CREATE TABLE books (title text)", 0, ""},
+		{good, "INSERT INTO books VALUES ('Emma')", 0, ""}, // the next process finds the table
+		{good, "INSERT INTO films VALUES ('Emma')", 1, "films"},
+		{bad, "CREATE TABLE books (title text)", 1, "backend.database"},
+	} {
+		b := backend.New()
+		b.Add(backend.NewPlugin("library", backend.Subcommand("sql", "runs a statement", func(ctx context.Context, c backend.Console, tools backend.Toolbox[db.DB]) int {
+			_, err := tools.Use(ctx, c.Args, func(d db.DB) error {
+				_, err := d.Exec(ctx, db.Same(tt.statement))
+				return err
+			})
+			if err != nil {
+				fmt.Fprintln(c.Stderr, err)
+				return 1
+			}
+			return 0
+		})))
+		var stdout, stderr bytes.Buffer
+		if code := b.RunMain([]string{"sql", tt.file}, nil, &stdout, &stderr); code != tt.code || !strings.Contains(stderr.String(), tt.err) {
+			t.Errorf("%s: exit code %d, %s", tt.statement, code, stderr.String())
+		}
 	}
 }

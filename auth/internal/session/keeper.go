@@ -55,6 +55,23 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	flights map[flightKey]*flight
+	running sync.WaitGroup // rounds of flights
+}
+
+// Drain waits until no identity provider is being asked any more, or ctx is done. It is for
+// the end of a process, after its last request: the token that is being used would be lost.
+func (k *Keeper) Drain(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		k.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // New returns a Keeper.

@@ -84,13 +84,13 @@ func (k *Keeper) share(ctx context.Context, r Request, t ticket, ask Ask) outcom
 	if !running {
 		f = &flight{done: make(chan struct{})}
 		k.flights[key] = f
-		go func() {
+		k.running.Go(func() {
 			f.out = k.round(context.WithoutCancel(ctx), r, t, ask)
 			k.mu.Lock()
 			delete(k.flights, key)
 			k.mu.Unlock()
 			close(f.done)
-		}()
+		})
 	}
 	k.mu.Unlock()
 	select {
