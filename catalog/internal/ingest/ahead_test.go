@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
@@ -125,5 +126,82 @@ func TestDocumentsThatArePutAsideAreServed(t *testing.T) {
 		if left := aside(); left != 0 {
 			t.Errorf("%d files stay behind", left)
 		}
+	})
+}
+
+func TestChildrenThatNobodyReadAgainAreNotPutAside(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.versions = true
+		docs := make([]string, 75)
+		for i := range docs {
+			docs[i] = yamlComponent(fmt.Sprintf("c%d", i), strings.Repeat("x", 120<<10))
+		}
+		w.file("big.yaml", documents(append(docs, "kind: [broken")...)) // which is read every time
+		w.file("users.yaml", "apiVersion: backstage.io/v1alpha1\nkind: User\nmetadata: {name: jane}\nspec: {memberOf: []}\n")
+		all := w.rules
+		w.rules = Rules{{Allow: []AllowedKind{{Kind: "Component"}, {Kind: "Location"}}}}
+		w.provide("test", location("loc", "big.yaml", "users.yaml"))
+		w.settle()
+		w.mu.Lock()
+		w.rules = all
+		w.mu.Unlock()
+		w.advance(time.Hour)
+		w.settle()
+		if _, ok := w.entities()["user:default/jane"]; !ok {
+			t.Errorf("a user whom the rules allow now is not served; the log:\n%.2000s", w.log)
+		}
+	})
+}
+
+func TestPlacesStayWhileNobodyReads(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.versions = true
+		w.file("a.yaml", documents(yamlComponent("a", ""), "apiVersion: backstage.io/v1alpha1\nkind: Componnent\nmetadata: {name: b}\nspec: {}\n"))
+		w.provide("test", location("loc", "a.yaml"))
+		message := func() string {
+			t.Helper()
+			status, _ := w.entities()["location:default/loc"]["status"].(map[string]any)
+			return fmt.Sprint(status["items"])
+		}
+		w.settle()
+		first := message()
+		if want := "a.yaml:7:7: "; !strings.Contains(first, want) {
+			t.Errorf("the Location says %s, want %s", first, want)
+		}
+		stitched := w.stitched
+		w.advance(time.Hour)
+		w.settle()
+		if second := message(); second != first {
+			t.Errorf("after a round without changes the Location says %s, before %s", second, first)
+		}
+		if w.stitched != stitched {
+			t.Errorf("a round without changes writes %d entities", w.stitched-stitched)
+		}
+	})
+}
+
+// TestAChangeWhileItIsClaimed: a claim takes the mark that a change has left only together
+// with what has changed.
+func TestAChangeWhileItIsClaimed(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		spy := &spyDB{DB: d}
+		a, b := newWorld(t, spy, Options{}), newWorld(t, d, Options{})
+		a.provide("test", component("a", "one", "k"))
+		a.settle()
+		a.advance(10 * time.Minute)
+		statements := 0
+		spy.before = func(bool) {
+			if statements++; statements == 2 {
+				b.provide("test", component("a", "two", "k"))
+			}
+		}
+		a.step()
+		spy.before = nil
+		if statements < 2 {
+			t.Fatal("a claim is one statement, which sees what was there before it waited for locks")
+		}
+		a.settle()
+		a.expect("component:default/a two")
 	})
 }

@@ -338,7 +338,7 @@ func (c *commit) replaceChildren(ctx context.Context) error {
 				doc.held = c.claimed(f.due.ID, child)
 			}
 			offers = append(offers, offer{source: store.Source{Entity: f.due.ID}, content: doc.into(store.Content{
-				Ref: child.Ref, LocationKey: child.Key, Hash: child.Hash, Places: child.places, Via: child.via,
+				Ref: child.Ref, LocationKey: child.Key, Hash: child.Hash, Places: child.Places, Via: child.via,
 			})})
 		}
 	}

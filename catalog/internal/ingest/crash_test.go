@@ -349,23 +349,29 @@ func (c *crashes) cut() {
 	c.t.Error("no replica had a connection")
 }
 
+// list has a replica list the set of the last round, until it is acknowledged.
+func (c *crashes) list(p *crasher, provider string) {
+	for {
+		p.say("replace %s %d", provider, c.round)
+		for line := range p.lines {
+			if line == fmt.Sprint("done ", provider, " ", c.round) {
+				return
+			}
+			if line == fmt.Sprint("failed ", provider, " ", c.round) {
+				break
+			}
+		}
+	}
+}
+
 // finish lists the sets of the last round until the listing is acknowledged, waits until
-// what is served is what it should be, and checks the tables.
+// what is served is what it should be, and checks the tables. Every replica lists, so that
+// none has a listing of an earlier round in front of it that would come last.
 func (c *crashes) finish() {
 	t := c.t
-	for _, provider := range []string{"p", "q"} {
-		for done := false; !done; {
-			p := c.replicas[0]
-			p.say("replace %s %d", provider, c.round)
-			for line := range p.lines {
-				if line == fmt.Sprint("done ", provider, " ", c.round) {
-					done = true
-					break
-				}
-				if line == fmt.Sprint("failed ", provider, " ", c.round) {
-					break
-				}
-			}
+	for _, p := range c.replicas {
+		for _, provider := range []string{"p", "q"} {
+			c.list(p, provider)
 		}
 	}
 	d, closeDB, err := crashDB(c.url)

@@ -74,7 +74,7 @@ func (o *outcome) queue(queue []dryItem) ([]dryItem, error) {
 		if err != nil {
 			return nil, err
 		}
-		queue = append(queue, dryItem{child, c.places})
+		queue = append(queue, dryItem{child, c.Places})
 	}
 	return queue, nil
 }

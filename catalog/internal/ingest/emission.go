@@ -209,10 +209,12 @@ type child struct {
 	Key      string `json:"k,omitempty"`
 	Kind     string `json:"K"`
 	SpecType string `json:"T,omitempty"`
+	// Places are kept although the document is not: rules can find fault with a child that
+	// nobody has read again.
+	Places   json.RawMessage `json:"P,omitempty"`
 	via      int64
 	at       entity.Location
 	document document
-	places   []byte
 	doc      *entity.Document // while somebody inspects
 }
 
@@ -230,7 +232,7 @@ func (c child) place(pointer string, err error) error {
 	if c.doc != nil {
 		return &entity.DocumentError{Name: c.doc.Name, Index: c.doc.Index, Position: c.doc.Positions.At(pointer), Err: err}
 	}
-	return locate(err, c.places)
+	return locateAt(pointer, err, c.Places)
 }
 
 func decodeCache(data []byte) *cache {

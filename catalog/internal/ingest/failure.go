@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 
@@ -136,13 +137,19 @@ func encodeFailures(list []Failure) ([]byte, error) {
 }
 
 // places is where the document of an entity stands, to be told when its own run
-// finds fault with it. At has the pointers that were faulty when it was parsed.
+// finds fault with it. At has the pointers that were faulty when it was parsed, and those
+// of placeholders, which can fail any time; Kind is the place of the kind, which rules are
+// about.
 type places struct {
 	File   string            `json:"file"`
 	Line   int               `json:"line"`
 	Column int               `json:"column"`
+	Kind   [2]int            `json:"kind,omitzero"`
 	At     map[string][2]int `json:"at,omitempty"`
 }
+
+// maxPlaces bounds the places that are kept of one document.
+const maxPlaces = 100
 
 // placesOf notes the document's place, and those of what check finds wrong.
 func placesOf(doc *entity.Document, check func(entity.Entity) error) ([]byte, error) {
@@ -151,12 +158,29 @@ func placesOf(doc *entity.Document, check func(entity.Entity) error) ([]byte, er
 	}
 	start := doc.Positions.At("")
 	p := places{File: doc.Name, Line: start.Line, Column: start.Column}
+	if at := doc.Positions.At("/kind"); at != start {
+		p.Kind = [2]int{at.Line, at.Column}
+	}
+	note := func(pointer string) {
+		if p.At == nil {
+			p.At = map[string][2]int{}
+		}
+		at := doc.Positions.At(pointer)
+		p.At[pointer] = [2]int{at.Line, at.Column}
+	}
+	_, err := entity.ResolvePlaceholders(context.Background(), doc.Entity, func(_ context.Context, found entity.Placeholder) (any, bool, error) {
+		if len(p.At) < maxPlaces {
+			note(found.Path)
+		}
+		return nil, false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	var invalid entity.ValidationErrors
 	if errors.As(check(doc.Entity), &invalid) {
-		p.At = make(map[string][2]int, len(invalid))
-		for _, one := range invalid {
-			at := doc.Positions.At(one.Path)
-			p.At[one.Path] = [2]int{at.Line, at.Column}
+		for _, one := range invalid[:min(len(invalid), maxPlaces)] {
+			note(one.Path)
 		}
 	}
 	return json.Marshal(p)
@@ -171,22 +195,54 @@ func locate(err error, data []byte) error {
 	at := func(line, column int, err error) error {
 		return &entity.DocumentError{Name: p.File, Position: entity.Position{Line: line, Column: column}, Err: err}
 	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if _, list := err.(entity.ValidationErrors); !list {
+			var all []error
+			for _, one := range joined.Unwrap() {
+				all = append(all, locate(one, data))
+			}
+			return errors.Join(all...)
+		}
+	}
 	var invalid entity.ValidationErrors
 	if !errors.As(err, &invalid) {
-		return at(p.Line, p.Column, err)
+		pointer := ""
+		if placeholder, ok := errors.AsType[*entity.PlaceholderError](err); ok {
+			pointer = placeholder.Path
+		}
+		place := p.of(pointer)
+		return at(place[0], place[1], err)
 	}
 	var of *flaw
 	errors.As(err, &of)
 	out := make([]error, len(invalid))
 	for i, one := range invalid {
-		line, column := p.Line, p.Column
-		if place, ok := p.At[one.Path]; ok {
-			line, column = place[0], place[1]
-		}
-		out[i] = at(line, column, one)
+		place := p.of(one.Path)
+		out[i] = at(place[0], place[1], one)
 		if of != nil {
-			out[i] = at(line, column, &flaw{of.cause, one})
+			out[i] = at(place[0], place[1], &flaw{of.cause, one})
 		}
 	}
 	return errors.Join(out...)
+}
+
+// of is the place of a value, or else of the document.
+func (p places) of(pointer string) [2]int {
+	if place, ok := p.At[pointer]; ok {
+		return place
+	}
+	if pointer == "/kind" && p.Kind[0] != 0 {
+		return p.Kind
+	}
+	return [2]int{p.Line, p.Column}
+}
+
+// locateAt is locate for an error about one value.
+func locateAt(pointer string, err error, data []byte) error {
+	var p places
+	if len(data) == 0 || json.Unmarshal(data, &p) != nil || p.File == "" {
+		return err
+	}
+	place := p.of(pointer)
+	return &entity.DocumentError{Name: p.File, Position: entity.Position{Line: place[0], Column: place[1]}, Err: err}
 }

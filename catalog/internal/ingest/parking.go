@@ -40,6 +40,9 @@ func (d document) read() ([]byte, error) {
 
 // put takes a document of a child over. Where no file can be written, it stays in memory.
 func (p *parking) put(d document) document {
+	if !d.fresh() {
+		return d
+	}
 	if p.size += len(d.held); p.size <= parkedFrom {
 		return d
 	}

@@ -90,13 +90,13 @@ func (r *run) childOf(e Emission) (c child, err error) {
 	if r.inspect {
 		c.doc = e.doc
 	}
-	if c.places, err = placesOf(e.doc, r.faults); err != nil {
+	if c.Places, err = placesOf(e.doc, r.faults); err != nil {
 		return c, err
 	}
 	hash := sha256.New()
 	hash.Write(doc)
-	if strings.Contains(string(c.places), `"at"`) {
-		hash.Write(c.places) // so that a line number that is shown is the right one
+	if strings.Contains(string(c.Places), `"at"`) {
+		hash.Write(c.Places) // so that a line number that is shown is the right one
 	}
 	c.Hash = hash.Sum(nil)
 	return c, nil

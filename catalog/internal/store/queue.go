@@ -24,10 +24,9 @@ type Due struct {
 // claimDue takes the entities that are due, the oldest first, and moves them out of
 // the way of other replicas, by an interval that is random so that entities that came
 // together do not stay together, and longer for those that keep failing. SQLite has
-// one writer, so it needs no row locks; its RETURNING sees one table only, so that
-// the documents are a second statement there. On PostgreSQL the arrays and OFFSET 0 see
-// to it that rows are found by their ids one by one, whatever the planner believes about
-// a queue that fills and empties.
+// one writer, so it needs no row locks, and does not tell when they were due. On
+// PostgreSQL the array sees to it that rows are found by their ids one by one, whatever
+// the planner believes about a queue that fills and empties.
 var claimDue = db.SQL{
 	Postgres: `
 	WITH due AS (
@@ -35,39 +34,65 @@ var claimDue = db.SQL{
 		ORDER BY next_update_at LIMIT $2 FOR UPDATE SKIP LOCKED),
 	claimed AS (
 		UPDATE refresh_queue SET next_update_at = $1 + make_interval(secs => ($3::float8 + random() * $4::float8) * (1 + least(failures, 3)))
-		WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id AS claimed_id, failures)
-	SELECT s.*, due.next_update_at, failures FROM claimed JOIN due ON due.id = claimed_id
-	CROSS JOIN LATERAL (SELECT ` + dueColumns + ` FROM refresh_state WHERE id = claimed_id OFFSET 0) s ORDER BY s.id`,
-	ForValues: true,
+		WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id, failures)
+	SELECT id, due.next_update_at, failures FROM claimed JOIN due USING (id)`,
 	SQLite: `
 	UPDATE refresh_queue SET next_update_at = $1 + CAST(1000000 * ($3 + (random() / 18446744073709551616.0 + 0.5) * $4) * (1 + min(failures, 3)) AS INTEGER)
 	WHERE id IN (SELECT id FROM refresh_queue WHERE next_update_at <= $1 ORDER BY next_update_at LIMIT $2)
-	RETURNING id`,
+	RETURNING id, $1, failures`,
+	ForValues: true,
+}
+
+// selectDue comes after claimDue, as a statement of its own: what left the mark that a
+// claim has taken must be seen, and a statement sees what was there when it began.
+var selectDue = db.SQL{
+	Postgres: `SELECT s.* FROM unnest($1::bigint[]) AS u(due_id) CROSS JOIN LATERAL (
+		SELECT ` + dueColumns + ` FROM refresh_state WHERE id = u.due_id OFFSET 0) s ORDER BY s.id`,
+	SQLite:    `SELECT ` + dueColumns + ` FROM refresh_state WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id`,
+	ForValues: true,
 }
 
 const dueColumns = stateColumns + `, unprocessed, cache, errors, places`
-
-var selectDue = db.SQL{SQLite: `SELECT ` + dueColumns + `, $2, failures FROM refresh_state JOIN refresh_queue USING (id)
-	WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id`}
 
 // ClaimDue claims up to n entities that are due at now for this replica. They are due
 // again after between least and most.
 func (s *Store) ClaimDue(ctx context.Context, now time.Time, n int, least, most time.Duration) (out []*Due, err error) {
 	ctx, cancel := claiming(ctx)
 	defer cancel()
-	rows, err := s.db.Query(ctx, claimDue, db.At(now), n, least.Seconds(), (most - least).Seconds())
-	if db.DialectOf(s.db) == db.SQLite {
-		ids, err := column[int64](rows, err)
-		if err != nil || len(ids) == 0 {
-			return nil, err
-		}
-		rows, err = s.db.Query(ctx, selectDue, ids, db.At(now))
-		if err != nil {
-			return nil, err
-		}
-		return collectDue(rows, nil)
+	type mark struct {
+		at       time.Time
+		failures int
 	}
-	return collectDue(rows, err)
+	marks := map[int64]mark{}
+	var ids []int64
+	rows, err := s.db.Query(ctx, claimDue, db.At(now), n, least.Seconds(), (most - least).Seconds())
+	err = each(rows, err, func(r db.Row) error {
+		var id int64
+		var at db.Time
+		var m mark
+		err := r.Scan(&id, &at, &m.failures)
+		m.at = at.Time
+		ids, marks[id] = append(ids, id), m
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	rows, err = s.db.Query(ctx, selectDue, ids)
+	err = each(rows, err, func(r db.Row) error {
+		d := new(Due)
+		var key *string
+		err := r.Scan(&d.ID, &d.UID, &d.Ref, &d.Hash, &key, &d.Orphan, &d.EverProcessed, &d.ResultHash,
+			&d.Unprocessed, &d.Cache, &d.Errors, &d.Places)
+		d.LocationKey, d.DueAt, d.Failures = text(key), marks[d.ID].at, marks[d.ID].failures
+		out = append(out, d)
+		return err
+	})
+	if err != nil {
+		_ = s.MakeDue(ctx, now, ids) // or else they are due after the interval
+		return nil, err
+	}
+	return out, nil
 }
 
 // claimTimeout is after how long a database is taken not to answer a claim.
@@ -77,20 +102,6 @@ const claimTimeout = 10 * time.Second
 // might have claimed what this process then never hears of, and nobody gives back.
 func claiming(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-}
-
-func collectDue(rows db.Rows, err error) (out []*Due, _ error) {
-	err = each(rows, err, func(r db.Row) error {
-		d := new(Due)
-		var key *string
-		var at db.Time
-		err := r.Scan(&d.ID, &d.UID, &d.Ref, &d.Hash, &key, &d.Orphan, &d.EverProcessed, &d.ResultHash,
-			&d.Unprocessed, &d.Cache, &d.Errors, &d.Places, &at, &d.Failures)
-		d.LocationKey, d.DueAt = text(key), at.Time
-		out = append(out, d)
-		return err
-	})
-	return out, err
 }
 
 var (
