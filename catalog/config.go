@@ -202,19 +202,22 @@ func (g *guardConfig) Validate() error {
 }
 
 type limitsConfig struct {
-	FileBytes         int `config:"fileBytes" doc:"size of a descriptor file; 10 MiB unless set"`
-	DocumentsPerFile  int `config:"documentsPerFile" doc:"entities of a file; 10,000 unless set"`
-	Depth             int `config:"depth" doc:"nesting of objects and lists; 100 unless set"`
-	ValuesPerDocument int `config:"valuesPerDocument" doc:"values of one document, with YAML aliases expanded; 250,000 unless set"`
-	AliasedValues     int `config:"aliasedValues" doc:"values of one document that YAML aliases repeat; 50,000 unless set"`
-	IndexBytes        int `config:"indexBytes" doc:"index rows that are held in memory to answer reads; 128 MiB unless set"`
-	CachedBytes       int `config:"cachedBytes" doc:"entities that are held in memory to answer reads; 32 MiB unless set"`
+	FileBytes           int `config:"fileBytes" doc:"size of a descriptor file; 10 MiB unless set"`
+	DocumentsPerFile    int `config:"documentsPerFile" doc:"entities of a file; 10,000 unless set"`
+	Depth               int `config:"depth" doc:"nesting of objects and lists; 100 unless set"`
+	ValuesPerDocument   int `config:"valuesPerDocument" doc:"values of one document, with YAML aliases expanded; 250,000 unless set"`
+	EntitiesPerLocation int `config:"entitiesPerLocation" doc:"entities that one Location leads to, or another entity emits; 100,000 unless set"`
+	EntitiesPerDryRun   int `config:"entitiesPerDryRun" doc:"entities that the dry run of a location follows; 10,000 unless set"`
+	AliasedValues       int `config:"aliasedValues" doc:"values of one document that YAML aliases repeat; 50,000 unless set"`
+	IndexBytes          int `config:"indexBytes" doc:"index rows that are held in memory to answer reads; 128 MiB unless set"`
+	CachedBytes         int `config:"cachedBytes" doc:"entities that are held in memory to answer reads; 32 MiB unless set"`
 }
 
 // Validate refuses limits below zero; zero is the default.
 func (l *limitsConfig) Validate() error {
 	var errs []error
-	for key, n := range map[string]int{"fileBytes": l.FileBytes, "documentsPerFile": l.DocumentsPerFile, "depth": l.Depth, "valuesPerDocument": l.ValuesPerDocument, "aliasedValues": l.AliasedValues} {
+	for key, n := range map[string]int{"fileBytes": l.FileBytes, "documentsPerFile": l.DocumentsPerFile, "depth": l.Depth, "valuesPerDocument": l.ValuesPerDocument, "aliasedValues": l.AliasedValues,
+		"entitiesPerLocation": l.EntitiesPerLocation, "entitiesPerDryRun": l.EntitiesPerDryRun} {
 		if n < 0 {
 			errs = append(errs, config.At(key, fmt.Errorf("is %d, want 1 or more", n)))
 		}

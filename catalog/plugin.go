@@ -86,7 +86,7 @@ func newCatalog(p params) (*catalog, error) {
 	least, most := p.Config.ProcessingInterval.bounds()
 	o := ingest.Options{
 		Store: p.Store, Pipeline: pipeline, Stitcher: c.stitcher, Log: p.Log, Telemetry: p.Telemetry,
-		IntervalMin: least, IntervalMax: most,
+		IntervalMin: least, IntervalMax: most, MaxDryRun: p.Config.Limits.EntitiesPerDryRun,
 		KeepOrphans: p.Config.OrphanStrategy == "keep",
 		Guard:       ingest.Guard(p.Config.MassDeletionGuard),
 		OnFailure:   c.onFailure(),
@@ -160,7 +160,7 @@ func (c *catalog) pipeline() (*ingest.Pipeline, error) {
 	return &ingest.Pipeline{
 		Model: model, ModuleOf: moduleOf, Processors: ordered, Policies: x.policies, LocationTypes: types,
 		Rules: c.rules, ResolveURL: c.p.Integrations.ResolveURL, ReadBeside: near.read,
-		Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.p.Log.Warn, Telemetry: c.p.Telemetry,
+		MaxChildren: limits.EntitiesPerLocation, Parse: parserOf(x.parser, limits.entityLimits()), Warn: c.p.Log.Warn, Telemetry: c.p.Telemetry,
 	}, errors.Join(errs...)
 }
 

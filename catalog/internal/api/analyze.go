@@ -36,7 +36,7 @@ func (a *api) analyzeLocation(w http.ResponseWriter, r *http.Request) error {
 	}
 	b := readBody(r, maxBody)
 	asked := b.child("location")
-	loc := entity.Location{Type: asked.text("type", true), Target: asked.text("target", true)}
+	loc := asked.location()
 	asked.closed()
 	filename := b.text("catalogFilename", false)
 	if b.err == nil {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/catalog/entity"
 )
 
 const (
@@ -290,4 +291,10 @@ func (b *body) closed() {
 			b.fail("", fmt.Sprintf("must NOT have additional properties, found %q", name))
 		}
 	}
+}
+
+// location reads the members type and target, without the white space around them
+// (contract catalog.md, 2.3).
+func (b *body) location() entity.Location {
+	return entity.Location{Type: strings.TrimSpace(b.text("type", true)), Target: strings.TrimSpace(b.text("target", true))}
 }

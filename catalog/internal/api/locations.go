@@ -48,7 +48,7 @@ func (a *api) createLocation(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b := readBody(r, maxBody)
-	loc := entity.Location{Type: b.text("type", true), Target: b.text("target", true)}
+	loc := b.location()
 	b.enum("presence", "required", "optional") // accepted, and of no consequence
 	b.closed()
 	if b.err != nil {
@@ -202,7 +202,7 @@ func (a *api) updateLocation(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b := readBody(r, maxBody)
-	loc := entity.Location{Type: b.text("type", true), Target: b.text("target", true)}
+	loc := b.location()
 	b.closed()
 	if b.err != nil {
 		return b.err

@@ -205,3 +205,45 @@ func TestAChangeWhileItIsClaimed(t *testing.T) {
 		a.expect("component:default/a two")
 	})
 }
+
+func TestALocationLeadsToSoManyEntitiesAtMost(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.file("a.yaml", documents(yamlComponent("a", ""), yamlComponent("b", ""), yamlComponent("c", "")))
+		w.provide("test", location("loc", "a.yaml"))
+		w.settle()
+		w.engine.Pipeline.MaxChildren = 2
+		w.file("a.yaml", documents(yamlComponent("d", ""), yamlComponent("a", "new"), yamlComponent("e", ""), yamlComponent("b", "new")))
+		w.round()
+		w.expect("component:default/a new", "component:default/b", "component:default/c", "component:default/d", "location:default/loc (errors)")
+		if !strings.Contains(w.log.String(), "location:default/loc leads to more than 2 entities") {
+			t.Errorf("the log does not say why:\n%s", w.log)
+		}
+	})
+}
+
+// TestOnlyWhatCannotBeReadBacksOff: the siblings of a bad document stay as fresh as others.
+func TestOnlyWhatCannotBeReadBacksOff(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.file("bad.yaml", documents(yamlComponent("a", ""), "kind: [broken"))
+		w.provide("test", location("document", "bad.yaml"), location("target", "away.yaml"))
+		for range 5 {
+			w.round()
+		}
+		rows, err := w.db.Query(t.Context(), db.Same(`SELECT s.ref, q.failures FROM refresh_queue q JOIN refresh_state s ON s.id = q.id ORDER BY s.ref`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		failures := map[string]int{}
+		if _, err := db.Collect(rows, func(r db.Row, ref *string) error {
+			var n int
+			err := r.Scan(ref, &n)
+			failures[*ref] = n
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if failures["location:default/document"] != 0 || failures["location:default/target"] == 0 {
+			t.Errorf("failures that make runs rarer: %v, want those of what cannot be read", failures)
+		}
+	})
+}

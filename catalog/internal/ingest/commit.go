@@ -118,6 +118,12 @@ func (d *digest) sum() []byte {
 // unchanged says that there is nothing to write but, perhaps, the cache.
 func (f *finished) unchanged() bool { return bytes.Equal(f.hash, f.due.ResultHash) }
 
+// backsOff says whether the next runs may wait longer: if a run as a whole failed, or
+// something could not be read. A bad document does not make its siblings old.
+func (f *finished) backsOff() bool {
+	return f.fatal || slices.ContainsFunc(f.failures, func(one Failure) bool { return one.code == CodeTarget })
+}
+
 // came says what a run came to, for telemetry.
 func (f *finished) came() string {
 	switch {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,8 @@ import (
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
 
-// maxDryRun bounds how many entities a dry run follows.
-const maxDryRun = 1000
+// defaultMaxDryRun is Options.MaxDryRun, unless it is set.
+const defaultMaxDryRun = 10_000
 
 // DryRun processes a location, and all that it leads to, without touching a table
 // (contract catalog.md, 1.6.12). The first entity is the Location itself. Any failure,
@@ -22,11 +23,12 @@ func (e *Engine) DryRun(ctx context.Context, loc entity.Location) ([]entity.Enti
 	}
 	var out []entity.Entity
 	var problems []string
+	most := cmp.Or(e.MaxDryRun, defaultMaxDryRun)
 	seen := map[string]bool{}
 	queue := []dryItem{{e: LocationDeferred(loc, "").Entity}}
 	for len(queue) > 0 {
-		if len(out) >= maxDryRun {
-			problems = append(problems, fmt.Sprintf("%s leads to more than %d entities", loc, maxDryRun))
+		if len(out) >= most {
+			problems = append(problems, fmt.Sprintf("%s leads to more than %d entities, which is what catalog.limits.entitiesPerDryRun allows", loc, most))
 			break
 		}
 		next := queue[0]

@@ -53,6 +53,8 @@ type Options struct {
 	IntervalMin, IntervalMax time.Duration
 	// Concurrency is how many entities are processed at once; 0: 10.
 	Concurrency int
+	// MaxDryRun is how many entities a dry run follows; 0: 10,000.
+	MaxDryRun int
 	// Batch is how many are claimed, and at most committed, at once; 0: 250.
 	Batch int
 	// PollInterval is how long work of other replicas may go unnoticed; 0: 1 s.

@@ -196,7 +196,7 @@ func (e *Engine) settle(ctx context.Context, batch []*finished) {
 		case !f.fatal && !bytes.Equal(f.cache, f.due.Cache):
 			cacheIDs, caches = append(cacheIDs, f.due.ID), append(caches, f.cache)
 		}
-		if len(f.failures) > 0 {
+		if f.backsOff() {
 			failed = append(failed, f.due.ID)
 		} else if f.due.Failures > 0 {
 			recovered = append(recovered, f.due.ID)

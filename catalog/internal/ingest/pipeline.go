@@ -29,6 +29,8 @@ type Pipeline struct {
 	// ReadBeside reads what an entity from base refers to; origin is the root of the
 	// chain that base belongs to.
 	ReadBeside func(ctx context.Context, base, origin entity.Location, ref string) ([]byte, entity.Location, error)
+	// MaxChildren is how many entities one may lead to; 0: 100,000.
+	MaxChildren int
 	// Telemetry traces stages and steps; nil: it does not.
 	Telemetry *telemetry.Telemetry
 	// Warn is told of what is dropped without being an error.
@@ -61,6 +63,7 @@ type run struct {
 	reading *reading // while a target is read
 	seen    map[string]int
 	empty   int  // targets that could be read and held nothing
+	over    bool // more children than there may be
 	unruly  bool // no rules apply
 	inspect bool // children keep their documents
 }

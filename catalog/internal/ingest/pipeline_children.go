@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -126,6 +127,8 @@ func annotated(e entity.Entity, at, origin entity.Location) entity.Entity {
 	return e
 }
 
+const defaultMaxChildren = 100_000
+
 // addChild notes a child. Of two with one reference and one key the first stands, and
 // it is an error; with different keys it is for the store to decide who holds it.
 func (r *run) addChild(c child) {
@@ -136,6 +139,15 @@ func (r *run) addChild(c child) {
 			if r.reading != nil {
 				r.reading.version = ""
 			}
+		}
+		return
+	}
+	if most := cmp.Or(r.MaxChildren, defaultMaxChildren); len(r.out.children) >= most {
+		// What was there before stays: nothing says that it is gone.
+		r.out.unreadable[anyTarget] = true
+		if !r.over {
+			r.over = true
+			r.fail(CodeTarget, apierr.Input.New("%s leads to more than %d entities; split it, or raise catalog.limits.entitiesPerLocation", r.self, most))
 		}
 		return
 	}
