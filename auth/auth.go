@@ -71,7 +71,7 @@ type params struct {
 	Tokens     backend.UserTokens
 	Clients    backend.Clients
 	DB         db.DB
-	Scheduler  backend.Scheduler
+	Background *backend.Background
 	Events     backend.Events
 	Lifecycle  fx.Lifecycle
 	Discovery  backend.Discovery
@@ -91,10 +91,7 @@ func register(p params) error {
 	if err != nil {
 		return err
 	}
-	if err := a.schedule(p.Scheduler, programs); err != nil {
-		return err
-	}
-	p.Lifecycle.Append(fx.StopHook(a.sessions.Drain))
+	p.Lifecycle.Append(fx.StartStopHook(func() { p.Background.Go(a.clean(programs)) }, a.sessions.Drain))
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
 	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
 	p.Router.Handle("GET /v1/userinfo", a.userInfo, backend.AllowUserCookie)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/callboard-dev/callboard/auth/internal/flow"
 	"github.com/callboard-dev/callboard/auth/internal/oauthserver"
-	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/catalog/entity"
@@ -79,16 +78,24 @@ func (a *api) present(ctx context.Context, ref string) error {
 	return err
 }
 
-// cleaning is how often what has expired is deleted.
-var cleaning = config.Schedule{
-	Frequency:    config.Cadence{Every: config.Duration(10 * time.Minute)},
-	Timeout:      config.Duration(5 * time.Minute),
-	InitialDelay: config.Duration(time.Minute),
-}
+// cleaning is how often what has expired is deleted. Every replica does it, which finds
+// nothing more often than it could do harm: a task of the scheduler would give the plugin
+// routes that the recorded API does not have (TestRecordings).
+const cleaning = 10 * time.Minute
 
-// schedule has what has expired deleted, by one replica at a time.
-func (a *api) schedule(s backend.Scheduler, programs *oauthserver.Server) error {
-	return s.Schedule("auth-cleanup", cleaning, func(ctx context.Context) error {
-		return errors.Join(a.sessions.Clean(ctx), programs.Clean(ctx))
-	})
+// clean deletes what has expired until ctx ends.
+func (a *api) clean(programs *oauthserver.Server) func(context.Context) {
+	return func(ctx context.Context) {
+		for tick := time.NewTicker(cleaning); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+				if err := errors.Join(a.sessions.Clean(ctx), programs.Clean(ctx)); err != nil && ctx.Err() == nil {
+					a.log.WarnContext(ctx, "what has expired is not deleted", "error", err)
+				}
+			}
+		}
+	}
 }

@@ -25,6 +25,11 @@ var narrower = func() map[string]limits {
 		"events PUT /bus/v1/subscriptions/{id}/lease":    {caller: onlyServices},
 		"events DELETE /bus/v1/subscriptions/{id}/lease": {caller: onlyServices},
 		"events POST /http/{topic}":                      {body: 5 << 20},
+		"auth POST /v1/sessions/{id}/approve":            {caller: onlyUsers},
+		"auth POST /v1/sessions/{id}/reject":             {caller: onlyUsers},
+		"auth POST /v1/token":                            {body: 100 << 10},
+		"auth POST /v1/revoke":                           {body: 100 << 10},
+		"auth POST /v1/register":                         {body: 100 << 10},
 	}
 	for _, pattern := range []string{
 		"POST /entities/by-query", "POST /entities/by-refs", "POST /entity-facets", "POST /refresh", "POST /locations", "POST /locations/by-query",
@@ -69,7 +74,7 @@ func size(bytes int64) string {
 func TestNarrowerRoutes(t *testing.T) {
 	const token = "a-token-of-this-test"
 	cfg, err := backendtest.Config(t, `
-auth: {providers: {guest: {}}}
+auth: {providers: {guest: {}}, clientIdMetadataDocuments: {enabled: true}, experimentalDynamicClientRegistration: {enabled: true}}
 events: {http: {topics: [x]}}
 permission: {enabled: true, rbac: {admin: {superUsers: [{name: 'user:development/guest'}]}}}
 backend: {auth: {externalAccess: [{type: static, options: {subject: test, token: `+token+`}}]}}

@@ -20,6 +20,22 @@ var update = flag.Bool("update", false, "rewrite the reference pages")
 // that is not here fails TestRoutes: whoever adds one decides.
 var permissions = map[string]string{
 	"auth GET /.well-known/jwks.json":                                     "-",
+	"auth GET /.well-known/openid-configuration":                          "-",
+	"auth GET /.well-known/oauth-client/cli.json":                         "-",
+	"auth GET /.backstage/auth/v1/cookie":                                 "-",
+	"auth DELETE /.backstage/auth/v1/cookie":                              "-",
+	"auth GET /v1/userinfo":                                               "-",
+	"auth GET /v1/authorize":                                              "-",
+	"auth GET /v1/consent/{id}":                                           "-",
+	"auth GET /v1/sessions/{id}":                                          "-",
+	"auth POST /v1/sessions/{id}/approve":                                 "-",
+	"auth POST /v1/sessions/{id}/reject":                                  "-",
+	"auth POST /v1/token":                                                 "-",
+	"auth POST /v1/revoke":                                                "-",
+	"auth POST /v1/register":                                              "-",
+	"auth GET /callboard/v1/sessions":                                     "-", // users see their own, auth.session.administrators those of others
+	"auth DELETE /callboard/v1/sessions":                                  "-",
+	"auth DELETE /callboard/v1/sessions/{id}":                             "-",
 	"auth GET /{provider}/start":                                          "-",
 	"auth GET /{provider}/handler/frame":                                  "-",
 	"auth POST /{provider}/handler/frame":                                 "-",
@@ -117,7 +133,7 @@ var permissions = map[string]string{
 // running is the portal of this package, started with little configuration.
 func running(t *testing.T) *backend.Backend {
 	t.Helper()
-	cfg, err := backendtest.Config(t, "auth: {providers: {guest: {}}}\npermission: {enabled: true}\n")
+	cfg, err := backendtest.Config(t, "auth: {providers: {guest: {}}, clientIdMetadataDocuments: {enabled: true}, experimentalDynamicClientRegistration: {enabled: true}}\npermission: {enabled: true}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
