@@ -41,8 +41,16 @@ func newKey(alg string) (crypto.Signer, error) {
 	return rsa.GenerateKey(rand.Reader, 2048)
 }
 
-// firstKey is the first key of every issuer: making one takes longer than most tests.
-var firstKey = sync.OnceValues(func() (crypto.Signer, error) { return newKey("RS256") })
+// keys are those of every issuer: one to begin with, one for all that come later, and one
+// that is never published. Making one takes longer than most tests.
+var keys = sync.OnceValues(func() (k [3]crypto.Signer, err error) {
+	for i := range k {
+		if k[i], err = newKey("RS256"); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+})
 
 // sign returns a token with that header and those claims.
 func (s *signer) sign(header, claims map[string]any) string {

@@ -249,20 +249,20 @@ func ofSignatures() []Misbehaviour {
 			return other.sign(header, claims)
 		}),
 		signs("the ID token is signed with a key that was never published", func(o *OIDC, header, claims map[string]any) string {
-			return newSigner(o.t, "RS256", "").sign(header, claims)
+			return o.stranger("").sign(header, claims)
 		}),
 		signs("the ID token is signed with a key that nobody knows", func(o *OIDC, header, claims map[string]any) string {
 			header["kid"] = "unknown"
-			return newSigner(o.t, "RS256", "unknown").sign(header, claims)
+			return o.stranger("unknown").sign(header, claims)
 		}),
 		signs("the ID token brings its key along", func(o *OIDC, header, claims map[string]any) string {
-			own := newSigner(o.t, "RS256", "own")
+			own := o.stranger("own")
 			header["jwk"] = own.public()
 			return own.sign(header, claims)
 		}),
 		signs("the ID token says where its key is", func(o *OIDC, header, claims map[string]any) string {
 			header["jku"], header["kid"] = o.URL+Stolen, "own"
-			return newSigner(o.t, "RS256", "own").sign(header, claims)
+			return o.stranger("own").sign(header, claims)
 		}),
 		signs("the ID token has a header that must be understood", func(o *OIDC, header, claims map[string]any) string {
 			header["crit"], header["https://acme.test/rule"] = []string{"https://acme.test/rule"}, true
@@ -294,11 +294,14 @@ func ofSignatures() []Misbehaviour {
 // signer is the key that is in use.
 func (o *OIDC) signer() *signer { return o.keys[len(o.keys)-1] }
 
+// stranger is a key that the issuer has not published.
+func (o *OIDC) stranger(id string) *signer { return &signer{"RS256", id, o.strange} }
+
 // ofKeys are only noticed by a client that has not seen the key yet, so each of them signs
 // with a new one.
 func ofKeys() []Misbehaviour {
 	fresh := func(o *OIDC, header, claims map[string]any) string {
-		k := newSigner(o.t, "RS256", "key-"+random())
+		k := &signer{"RS256", "key-" + random(), o.next}
 		o.keys = append(o.keys, k)
 		header["kid"] = k.id
 		return k.sign(header, claims)

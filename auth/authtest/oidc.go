@@ -1,6 +1,7 @@
 package authtest
 
 import (
+	"crypto"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -79,6 +80,8 @@ type OIDC struct {
 	users    []User
 	current  string // subject
 	keys     []*signer
+	next     crypto.Signer // of keys that come later
+	strange  crypto.Signer // never published
 	wrong    change
 	codes    map[string]*grant
 	access   map[string]*family
@@ -121,11 +124,11 @@ func StartOIDC(t testing.TB, opts Options) *OIDC {
 		o.users = []User{Alice()}
 	}
 	o.current = o.users[0].Subject
-	key, err := firstKey()
+	all, err := keys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.keys = []*signer{{alg: "RS256", id: "key-1", key: key}}
+	o.keys, o.next, o.strange = []*signer{{"RS256", "key-1", all[0]}}, all[1], all[2]
 	mux := http.NewServeMux()
 	for endpoint, serve := range map[string]http.HandlerFunc{
 		Discovery: o.discovery, Authorization: o.authorize, TokenEndpoint: o.token,
@@ -184,7 +187,7 @@ func (o *OIDC) Misbehave(m Misbehaviour) {
 func (o *OIDC) RotateKeys() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.keys = append(o.keys, newSigner(o.t, "RS256", fmt.Sprintf("key-%d", len(o.keys)+1)))
+	o.keys = append(o.keys, &signer{"RS256", fmt.Sprintf("key-%d", len(o.keys)+1), o.next})
 }
 
 // Requests is how often an endpoint has been asked.

@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/auth/awsalbauth"
+	"github.com/callboard-dev/callboard/auth/azureeasyauth"
 	"github.com/callboard-dev/callboard/auth/cloudflareauth"
 	"github.com/callboard-dev/callboard/auth/gcpiapauth"
 	"github.com/callboard-dev/callboard/auth/githubauth"
@@ -36,7 +37,7 @@ func main() {
 	backend := backend.New()
 	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module(), oauth2auth.Module())
 	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
-	backend.Add(awsalbauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
+	backend.Add(awsalbauth.Module(), azureeasyauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())

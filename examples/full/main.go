@@ -7,6 +7,7 @@ import (
 
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/auth/awsalbauth"
+	"github.com/callboard-dev/callboard/auth/azureeasyauth"
 	"github.com/callboard-dev/callboard/auth/cloudflareauth"
 	"github.com/callboard-dev/callboard/auth/gcpiapauth"
 	"github.com/callboard-dev/callboard/auth/githubauth"
@@ -45,7 +46,7 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
 	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module(), oauth2auth.Module())
 	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
-	backend.Add(awsalbauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
+	backend.Add(awsalbauth.Module(), azureeasyauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
 	backend.Add(events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
