@@ -23,14 +23,37 @@ type portal struct {
 }
 
 func start(yaml string, features ...backend.Feature) *portal {
+	return startAt("127.0.0.1:0", yaml, features...)
+}
+
+func startAt(listen, yaml string, features ...backend.Feature) *portal {
+	return startWhole(base(listen)+yaml, features...)
+}
+
+func base(listen string) string {
+	return fmt.Sprintf("backend: {baseUrl: 'http://%s', listen: '%s'}\n", listen, listen)
+}
+
+// startWhole takes a configuration that says where to listen.
+func startWhole(yaml string, features ...backend.Feature) *portal {
 	p := &portal{}
-	cfg, err := config.Parse("app-config.yaml", []byte("backend: {baseUrl: 'http://localhost:7007', listen: '127.0.0.1:0'}\n"+yaml))
+	return p.start(yaml, append(features, backend.NewPlugin("auth", fx.Invoke(func(u backend.UserTokens, r backend.Router) {
+		p.users = u
+		r.Handle("GET /.well-known/jwks.json", u.KeySet(), backend.AllowUnauthenticated)
+	})))...)
+}
+
+func startWithoutAuth(listen, yaml string, features ...backend.Feature) *portal {
+	return (&portal{}).start(base(listen)+yaml, features...)
+}
+
+func (p *portal) start(yaml string, features ...backend.Feature) *portal {
+	cfg, err := config.Parse("app-config.yaml", []byte(yaml))
 	if err != nil {
 		panic(err)
 	}
 	p.b = backend.New(backend.WithConfig(cfg), backend.Development(), backend.WithLogger(slog.DiscardHandler))
 	p.b.Add(features...)
-	p.b.Add(backend.NewPlugin("auth", fx.Invoke(func(u backend.UserTokens) { p.users = u })))
 	p.fails = p.b.Start(context.Background())
 	return p
 }
@@ -38,7 +61,9 @@ func start(yaml string, features ...backend.Feature) *portal {
 func (p *portal) stop() { _ = p.b.Stop(context.Background()) }
 
 // get asks as a user, and returns the status and the body, or the name of the error.
-func (p *portal) get(user, path string) string {
+func (p *portal) get(user, path string) string { return p.send(user, http.MethodGet, path, "") }
+
+func (p *portal) send(user, method, path, body string) string {
 	if p.fails != nil {
 		return p.fails.Error()
 	}
@@ -46,21 +71,29 @@ func (p *portal) get(user, path string) string {
 	if err != nil {
 		return err.Error()
 	}
-	req, err := http.NewRequest(http.MethodGet, "http://"+p.b.Addr().String()+path, nil)
+	return p.with(token, method, path, body)
+}
+
+func (p *portal) with(token, method, path, body string) string {
+	if p.fails != nil {
+		return p.fails.Error()
+	}
+	req, err := http.NewRequest(method, "http://"+p.b.Addr().String()+path, strings.NewReader(body))
 	if err != nil {
 		return err.Error()
 	}
+	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err.Error()
 	}
 	defer res.Body.Close()
-	body, _ := io.ReadAll(res.Body)
+	text, _ := io.ReadAll(res.Body)
 	if res.StatusCode >= 400 {
 		var failure struct{ Error struct{ Name string } }
-		_ = json.Unmarshal(body, &failure)
+		_ = json.Unmarshal(text, &failure)
 		return fmt.Sprint(res.StatusCode, " ", failure.Error.Name)
 	}
-	return fmt.Sprint(res.StatusCode, " ", strings.TrimSpace(string(body)))
+	return fmt.Sprint(res.StatusCode, " ", strings.TrimSpace(string(text)))
 }

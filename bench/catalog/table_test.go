@@ -194,6 +194,10 @@ func measure(t *testing.T, n int) {
 
 // idle measures rounds without changes. Entities are due again after 100 to 150 s.
 func (p *portal) idle(d *database, n int) {
+	if *profile != "" {
+		p.call("/profile?file=" + url.QueryEscape(filepath.Join(*profile, "rest.pprof")))
+		defer p.call("/profile")
+	}
 	work, before := d.work(p.t), spent(p.t, p, d)
 	time.Sleep(*rest)
 	cpu, done := spent(p.t, p, d).minus(before), d.work(p.t)

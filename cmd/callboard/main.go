@@ -31,6 +31,8 @@ import (
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
+	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
 func main() {
@@ -43,6 +45,7 @@ func main() {
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(permission.Plugin(), rbac.Module())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/backendtest"
@@ -76,13 +77,15 @@ func TestNarrowerRoutes(t *testing.T) {
 	cfg, err := backendtest.Config(t, `
 auth: {providers: {guest: {}}, clientIdMetadataDocuments: {enabled: true}, experimentalDynamicClientRegistration: {enabled: true}}
 events: {http: {topics: [x]}}
-permission: {enabled: true, rbac: {admin: {superUsers: [{name: 'user:development/guest'}]}}}
+permission: {enabled: true, rbac: {admin: {superUsers: [{name: 'user:default/root'}]}}}
 backend: {auth: {externalAccess: [{type: static, options: {subject: test, token: `+token+`}}]}}
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := portal(backend.WithConfig(cfg), backend.WithLogger(slog.DiscardHandler), backend.Development())
+	var users backend.UserTokens
+	b.Add(backend.NewModule("auth", "tokens-of-test", fx.Invoke(func(u backend.UserTokens) { users = u })))
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,12 +111,9 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 		}
 		return res.StatusCode, string(text)
 	}
-	code, text := ask("POST", "/api/auth/guest/refresh", "", nil)
-	var session struct {
-		Identity struct{ Token string } `json:"backstageIdentity"`
-	}
-	if err := json.Unmarshal([]byte(text), &session); err != nil || session.Identity.Token == "" {
-		t.Fatalf("sign in: %d %s", code, text)
+	user, _, err := users.Issue(t.Context(), "user:default/root", []string{"user:default/root"})
+	if err != nil {
+		t.Fatal(err)
 	}
 	placeholder := regexp.MustCompile(`\{[a-z_.]+\}`)
 	for key, l := range narrower {
@@ -122,13 +122,13 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 		path = strings.NewReplacer("{kind}", "role", "{id}", "1").Replace(path)
 		path = "/api/" + plugin + placeholder.ReplaceAllString(path, "x")
 		if l.caller == onlyServices {
-			if code, text := ask(method, path, session.Identity.Token, []byte("{}")); code != http.StatusForbidden {
+			if code, text := ask(method, path, user, []byte("{}")); code != http.StatusForbidden {
 				t.Errorf("%s: a user is answered %d %s", key, code, text)
 			}
 		}
 		who := token
 		if l.caller == onlyUsers {
-			who = session.Identity.Token
+			who = user
 			if code, text := ask(method, path, token, []byte("{}")); code != http.StatusForbidden {
 				t.Errorf("%s: a service is answered %d %s", key, code, text)
 			}

@@ -70,7 +70,7 @@ func readRecorded(t *testing.T) (r recorded) {
 
 // A world is a backend with roles, and a catalog that has two permissions and one rule.
 type world struct {
-	t *testing.T
+	t testing.TB
 	b *backendtest.Backend
 }
 
@@ -78,7 +78,7 @@ const external = `
   auth: {externalAccess: [{type: static, options: {token: external-ci-token-0123456789, subject: external:ci}}]}`
 
 // newWorld starts it. permissionConfig is the section permission as JSON.
-func newWorld(t *testing.T, csv, permissionConfig string, more ...backend.Feature) *world {
+func newWorld(t testing.TB, csv, permissionConfig string, more ...backend.Feature) *world {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.csv")
 	if err := os.WriteFile(file, []byte(csv), 0o600); err != nil {

@@ -46,17 +46,20 @@ const ownComponents = `{"result":"CONDITIONAL","roleEntityRef":"role:default/%s"
 "conditions":{"allOf":[{"rule":"IS_ENTITY_KIND","resourceType":"catalog-entity","params":{"kinds":["Component"]}},{"rule":"IS_ENTITY_OWNER","resourceType":"catalog-entity","params":{"claims":["$ownerRefs"]}}]}}`
 
 // withCatalog boots roles and a real catalog with the organisation.
-func withCatalog(t *testing.T, yaml string) *world {
+func withCatalog(t testing.TB, yaml string, entities ...entity.Entity) *world {
 	t.Helper()
+	if entities == nil {
+		entities = organisation()
+	}
 	owners := backendtest.Users{
 		"user:default/pat": {"user:default/pat", "group:default/platform-team"},
 		"user:default/bob": {"user:default/bob", "group:default/payments-team"},
 	}
-	w := &world{t, backendtest.Start(t, yaml, permission.Plugin(), rbac.Module(), catalog.Plugin(), catalogtest.Entities(organisation()...),
+	w := &world{t, backendtest.Start(t, yaml, permission.Plugin(), rbac.Module(), catalog.Plugin(), catalogtest.Entities(entities...),
 		backend.NewService(fx.Decorate(func(backend.UserInfo) backend.UserInfo { return owners })))}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		_, page := w.ask("user:default/root", "GET", "/api/catalog/entities/by-query?limit=0", "")
-		if page.(map[string]any)["totalItems"] == float64(len(organisation())) {
+		if page.(map[string]any)["totalItems"] == float64(len(entities)) {
 			return w
 		}
 		if time.Now().After(end) {

@@ -65,7 +65,7 @@ func serve(t *testing.T, d db.DB, memory bool, entities ...entity.Entity) func(p
 		}
 		var rows []store.SearchRow
 		var names []string
-		for _, r := range entity.Flatten(final.Entity, nil) {
+		for _, r := range entity.Flatten(final.Entity, relationsOf(e)) {
 			rows, names = append(rows, store.SearchRow(r)), append(names, r.Key)
 		}
 		keys, err := st.KnowKeys(t.Context(), names)
@@ -87,7 +87,7 @@ func serve(t *testing.T, d db.DB, memory bool, entities ...entity.Entity) func(p
 	if memory {
 		var keys []string
 		for _, e := range entities {
-			for _, r := range entity.Flatten(e, nil) {
+			for _, r := range entity.Flatten(e, relationsOf(e)) {
 				keys = append(keys, r.Key)
 			}
 		}

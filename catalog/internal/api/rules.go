@@ -20,8 +20,6 @@ type rule struct {
 	name, description string
 	params            []param
 	predicate         func(params) filter.Predicate
-	// matches replaces evaluating the predicate, where comparing is not by the index.
-	matches func(entity.Entity, params) bool
 }
 
 // A param is a parameter of a rule. Lists are arrays of texts, the others texts; lists
@@ -81,11 +79,6 @@ func ruleTable() []rule {
 			name: "IS_ENTITY_OWNER", description: "Entities that one of some owners owns",
 			params:    []param{{name: "claims", description: "References of the owners", list: true}},
 			predicate: func(p params) filter.Predicate { return filter.KeyIn("relations.ownedBy", p["claims"]...) },
-			matches: func(e entity.Entity, p params) bool {
-				return slices.ContainsFunc(relationsOf(e), func(r entity.Relation) bool {
-					return r.Type == entity.OwnedBy && slices.Contains(p["claims"], r.Target)
-				})
-			},
 		},
 	}
 }
@@ -238,9 +231,6 @@ func Resource(q *query.Query) permission.Resource[entity.Entity] {
 
 // holds evaluates the rule on a served entity.
 func (r rule) holds(e entity.Entity, p params) bool {
-	if r.matches != nil {
-		return r.matches(e, p)
-	}
 	return r.predicate(p).Lower().Match(entity.Flatten(e, relationsOf(e)))
 }
 
