@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestResolvers(t *testing.T) {
 	claims := func(c map[string]any) auth.Profile { return auth.Profile{Claims: c} }
 	mail := func(email string) auth.Profile { return auth.Profile{Email: email, EmailVerified: true} }
 	const anybody = ", dangerouslyAllowSignInWithoutUserInCatalog: true"
-	for _, tt := range []struct {
+	rows := []struct {
 		name, resolver string
 		who            auth.Profile
 		user           string
@@ -57,13 +58,22 @@ func TestResolvers(t *testing.T) {
 		{"annotation, exact", "byExactNumber", claims(map[string]any{"employee_id": "bob-17"}), "user:default/bob", ""},
 		{"annotation, exact, another case", "byExactNumber", claims(map[string]any{"employee_id": "BOB-17"}), "", "Error"},
 		{"annotation, exact, another case is not nobody", "byExactNumber" + anybody, claims(map[string]any{"employee_id": "BOB-17"}), "", "Error"},
-	} {
+	}
+	// Each row is an environment, and somebody, of one portal.
+	i := &idp{people: map[string]auth.Profile{}}
+	yaml := production
+	for n, tt := range rows {
+		env := "row-" + strconv.Itoa(n)
+		i.people[env] = tt.who
+		yaml += "      " + env + ": {clientId: id, clientSecret: x, signIn: {resolvers: [{resolver: " + tt.resolver + "}]}}\n"
+	}
+	p := openWith(t, yaml, i, append(own, i.module("idp", auth.Scopes{Persist: true, Required: []string{"openid"}}))...)
+	for n, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			i := &idp{people: map[string]auth.Profile{"who": tt.who}}
-			yaml := strings.Replace(production, "[{resolver: emailMatchingUserEntityProfileEmail}, {resolver: emailLocalPartMatchingUserEntityName}]", "[{resolver: "+tt.resolver+"}]", 1)
-			p := openWith(t, yaml, i, append(own, i.module("idp", auth.Scopes{Persist: true, Required: []string{"openid"}}))...)
-			m, _ := p.browser().signIn("who", "")
+			b := p.browser()
+			b.t = t
+			env := "row-" + strconv.Itoa(n)
+			m := posted(t, b.do("GET", "/idp/handler/frame?code="+env+"&state="+b.start("env="+env).Get("state"), ""))
 			switch {
 			case tt.errorName != "":
 				if m.Error == nil || m.Error.Name != tt.errorName {
