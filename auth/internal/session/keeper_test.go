@@ -194,8 +194,8 @@ func TestSessions(t *testing.T) {
 		}},
 		{"a token that stays in use is asked with each time", func(w *world) {
 			w.issuer.keeps = true
-			if c := w.must(w.cookie, "answer 1"); c == "" {
-				w.Error("no cookie")
+			if c := w.must(w.cookie, "answer 1"); c != w.cookie {
+				w.Error("a new cookie for the old token")
 			}
 			w.must(w.cookie, "answer 2")
 			w.advance(time.Hour)
@@ -224,6 +224,34 @@ func TestSessions(t *testing.T) {
 				w.Error(err)
 			}
 			w.must(w.cookie, "answer 1")
+		}},
+		{"a cookie of an older secret is sealed again with the newest", func(w *world) {
+			w.issuer.keeps = true
+			both := session.New(session.Options{Store: w.store, Sealer: sealer(w, "new", "secret"), Now: w.now})
+			r, err := w.refresh(both, w.cookie)
+			if err != nil || r.Cookie == w.cookie {
+				w.Fatal(r.Cookie, err)
+			}
+			fresh := session.New(session.Options{Store: w.store, Sealer: sealer(w, "new"), Now: w.now})
+			if _, err := w.refresh(fresh, r.Cookie); err != nil {
+				w.Error("the older secret is still needed:", err)
+			}
+			if _, err := w.refresh(fresh, w.cookie); !errors.Is(err, session.ErrEnded) {
+				w.Error(err)
+			}
+		}},
+		{"it lives on with each refresh", func(w *world) {
+			c := w.cookie
+			for range 3 {
+				w.advance(23 * time.Hour)
+				r, err := w.refresh(w.keeper, c)
+				if err != nil {
+					w.Fatal(err)
+				}
+				c = r.Cookie
+			}
+			w.advance(24*time.Hour + time.Second)
+			w.mustEnd(c)
 		}},
 		{"it ends with its life", func(w *world) {
 			w.advance(24*time.Hour + time.Second)
