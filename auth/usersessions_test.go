@@ -429,3 +429,48 @@ func TestOAuthServerConfigErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestANewSignInEndsTheSessionBefore holds that a browser has one session with a provider,
+// and that nothing of the earlier one is in it.
+func TestANewSignInEndsTheSessionBefore(t *testing.T) {
+	t.Parallel()
+	p := open(t, production)
+	b := p.browser()
+	m, _ := b.signIn("alice", "")
+	token := m.Response.BackstageIdentity.Token
+	before, old := b.sessions("", token), b.cookie("/idp/refresh", "idp-refresh-token")
+	b.signIn("alice", "")
+	after, fresh := b.sessions("", token), b.cookie("/idp/refresh", "idp-refresh-token")
+	if len(before.Items) != 1 || len(after.Items) != 1 || before.Items[0].ID == after.Items[0].ID || old.Value == fresh.Value {
+		t.Fatalf("%+v\n%+v", before, after)
+	}
+	thief := p.browser()
+	thief.keep("/idp", old)
+	if a := thief.script("GET", "/idp/refresh?env=production"); a.status != 401 {
+		t.Errorf("the session before: %d %s", a.status, a.body)
+	}
+	if a := b.script("GET", "/idp/refresh?env=production"); a.status != 200 {
+		t.Errorf("the session after: %d %s", a.status, a.body)
+	}
+}
+
+// TestConfigurationOfSessionsAndPrograms boots the configurations of their pages.
+func TestConfigurationOfSessionsAndPrograms(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"../docs/sessions.md", "../docs/oauth-server.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s has no configuration", page)
+		}
+		for _, b := range blocks {
+			yaml := strings.NewReplacer("${SESSION_SECRET}", "a-secret-of-these-tests").Replace(b[1])
+			if why, _ := boot(t, yaml, auth.Plugin()); why != "" {
+				t.Errorf("%s: %s\n%s", page, why, yaml)
+			}
+		}
+	}
+}

@@ -2,8 +2,10 @@ package session_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
@@ -498,5 +500,33 @@ func TestOneProcessAsksOnce(t *testing.T) {
 	wg.Wait()
 	if got.Load() != 50 || w.issuer.called() != 1 {
 		t.Errorf("%d answers, calls %v", got.Load(), w.issuer.calls)
+	}
+}
+
+// TestIDsAreRandomAndUnique holds that an id of a session cannot be guessed from others.
+func TestIDsAreRandomAndUnique(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dbtest.SQLite(t, store.Migrations()))
+	for range 500 {
+		w.begin("user:default/alice")
+	}
+	all, err := w.keeper.List(t.Context(), "", "", 1000)
+	if err != nil || len(all) != 501 {
+		t.Fatal(len(all), err)
+	}
+	seen, ones := map[string]bool{}, 0
+	for _, x := range all {
+		raw, err := base64.RawURLEncoding.DecodeString(x.ID)
+		if err != nil || len(raw) != 32 || seen[string(raw)] {
+			t.Fatalf("%q, %v", x.ID, err)
+		}
+		seen[string(raw)] = true
+		for _, b := range raw {
+			ones += bits.OnesCount8(b)
+		}
+	}
+	// Of 128256 random bits half are ones, give or take ten standard deviations.
+	if half := len(all) * 128; ones < half-1800 || ones > half+1800 {
+		t.Errorf("%d of %d bits are ones", ones, 2*half)
 	}
 }
