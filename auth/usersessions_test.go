@@ -397,6 +397,12 @@ func TestAProgramSignsInThroughThePlugin(t *testing.T) {
 	if a := b.do("GET", "/v1/userinfo", "", "Authorization", "Bearer "+got.AccessToken); a.status != 200 || !strings.Contains(a.body, "user:default/alice") {
 		t.Errorf("with the program's token: %d %s", a.status, a.body)
 	}
+	// The program cannot let itself, or others, in.
+	again := b.do("GET", "/v1/authorize?"+q.Encode(), "")
+	path = strings.Replace(strings.TrimPrefix(again.header.Get("Location"), base), "/v1/consent/", "/v1/sessions/", 1) + "/approve"
+	if a := b.do("POST", path, "", "Authorization", "Bearer "+got.AccessToken); a.status != 403 || !strings.Contains(a.body, "access_denied") {
+		t.Errorf("the program answers in the user's place: %d %s", a.status, a.body)
+	}
 	got, status = exchange(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.RefreshToken}})
 	if status != 200 {
 		t.Fatal(status)
