@@ -60,7 +60,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, config.At("region", errors.New("is not a region of AWS, such as eu-central-1")))
 	}
 	if c.Signer != "" && !strings.HasPrefix(c.Signer, "arn:") {
-		errs = append(errs, config.At("signer", errors.New("is not an ARN: those begin with arn:")))
+		errs = append(errs, config.At("signer", errors.New("is not an ARN, which begins with \"arn:\"")))
 	}
 	return errors.Join(errs...)
 }

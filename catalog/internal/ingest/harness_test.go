@@ -316,6 +316,8 @@ func (w *world) check() {
 		"index rows of entities not served":     `SELECT 'row' FROM search WHERE entity_id NOT IN (SELECT id FROM final_entities)`,
 		"entities processed but not served":     `SELECT s.ref FROM refresh_state s WHERE s.processed IS NOT NULL AND s.id NOT IN (SELECT id FROM final_entities)`,
 		"entities without schedule":             `SELECT ref FROM refresh_state WHERE id NOT IN (SELECT id FROM refresh_queue)`,
+		"relations of entities that are gone":   `SELECT source_ref FROM relations WHERE originating_id NOT IN (SELECT id FROM refresh_state)`,
+		"relations that are there twice":        `SELECT source_ref FROM relations GROUP BY originating_id, source_ref, type, target_ref HAVING count(*) > 1`,
 		"the stitch queue":                      `SELECT ref FROM stitch_queue`,
 	} {
 		rows, err := w.db.Query(w.t.Context(), db.Same(q))

@@ -279,7 +279,7 @@ func alone(t *testing.T, sets map[string][]Deferred) []string {
 // empty makes the tables as migrations leave them, without the sequence of changes.
 func empty(t testing.TB, d db.DB) {
 	t.Helper()
-	for _, table := range []string{"refresh_state", "search", "stitch_queue", "final_deletions", "held_removals", "locations", "refresh_claims", "trash"} {
+	for _, table := range []string{"refresh_state", "relations", "search", "stitch_queue", "final_deletions", "held_removals", "locations", "refresh_claims", "trash"} {
 		if _, err := d.Exec(t.Context(), db.Same(`DELETE FROM `+table)); err != nil {
 			t.Fatal(err)
 		}
