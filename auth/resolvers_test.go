@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -135,5 +136,40 @@ func TestWithoutResolvers(t *testing.T) {
 	}
 	if s := b.script("GET", "/idp/refresh?env=production").session(t); s.BackstageIdentity != nil || s.ProviderInfo.AccessToken != "at-nomail" {
 		t.Errorf("refreshed %+v", s)
+	}
+}
+
+// TestFurtherClaims holds that what a resolver adds is in the token and in userinfo, and
+// cannot change what a token is.
+func TestFurtherClaims(t *testing.T) {
+	t.Parallel()
+	claims := map[string]any{"department": "platform"}
+	find := auth.ResolverFunc(func(ctx context.Context, who auth.Profile, users auth.Users) (auth.Identity, error) {
+		user, err := users.ByEmail(ctx, who.Email)
+		if err != nil {
+			return auth.Identity{}, err
+		}
+		id, err := auth.SignInAs(ctx, users, user)
+		id.Claims = claims
+		return id, err
+	})
+	p := open(t, strings.Replace(production, "emailMatchingUserEntityProfileEmail", "find", 1), resolverModule("find", find))
+	b := p.browser()
+	m, _ := b.signIn("alice", "")
+	if m.Response == nil {
+		t.Fatalf("posted %+v", m.Error)
+	}
+	token := m.Response.BackstageIdentity.Token
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil || !strings.Contains(string(payload), `"department":"platform"`) {
+		t.Errorf("%v %s", err, payload)
+	}
+	const want = `{"claims":{"department":"platform","ent":["user:default/alice","group:default/platform-team"],"sub":"user:default/alice"}}`
+	if a := b.do("GET", "/v1/userinfo", "", "Authorization", "Bearer "+token); a.body != want {
+		t.Errorf("userinfo %d %s", a.status, a.body)
+	}
+	claims = map[string]any{"sub": "user:default/bob"}
+	if m, _ := b.signIn("alice", ""); m.Error == nil || m.Error.Name != "InputError" {
+		t.Errorf("posted %+v", m.Response)
 	}
 }
