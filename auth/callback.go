@@ -139,7 +139,7 @@ func (a *api) signIn(at *attempt, w http.ResponseWriter, r *http.Request, env *e
 	} else if scope == "" {
 		return nil, apierr.Authentication.New("No scope found in the state")
 	}
-	if err := a.keep(ctx, w, r, env, identity, tokens, scope, page); err != nil {
+	if err := a.keep(ctx, w, r, env, identity, who.Subject, tokens, scope, page); err != nil {
 		return nil, err
 	}
 	return newSession(who, tokens, scope, identity, a.now()), nil
@@ -205,7 +205,7 @@ func granted(said, asked string) string {
 
 // keep begins the session in the browser. What the browser had of an earlier one is ended
 // first, whoever's it was: nothing of it lives on in the new one.
-func (a *api) keep(ctx context.Context, w http.ResponseWriter, r *http.Request, env *environment, identity *identity, tokens Session, scope, page string) error {
+func (a *api) keep(ctx context.Context, w http.ResponseWriter, r *http.Request, env *environment, identity *identity, subject string, tokens Session, scope, page string) error {
 	if old, ok := env.cookies.Get(r, flow.RefreshToken); ok {
 		if _, err := a.sessions.End(ctx, env.provider, env.name, old); err != nil {
 			a.log.DebugContext(ctx, "an earlier session of the browser was not ended", "provider", env.provider, "error", err)
@@ -223,7 +223,7 @@ func (a *api) keep(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 		}
 		return nil
 	}
-	info := session.Info{Provider: env.provider, Env: env.name, RefreshToken: tokens.RefreshToken, Client: r.UserAgent(), Life: env.life}
+	info := session.Info{Provider: env.provider, Env: env.name, RefreshToken: bind(subject, tokens.RefreshToken), Client: r.UserAgent(), Life: env.life}
 	if identity != nil {
 		info.User = identity.UserEntityRef
 	}

@@ -49,6 +49,7 @@ type identity struct {
 
 	token   string
 	expires time.Time
+	claims  map[string]any // further ones
 }
 
 // at is the identity in a session that is answered now.
@@ -92,7 +93,7 @@ func (a *api) identify(at *attempt, c chain, who Profile) (*identity, error) {
 }
 
 func (i issuer) issue(ctx context.Context, id Identity) (*identity, error) {
-	out := &identity{Type: "user", UserEntityRef: id.User.String()}
+	out := &identity{Type: "user", UserEntityRef: id.User.String(), claims: id.Claims}
 	for _, ref := range id.Ownership {
 		out.OwnershipEntityRefs = append(out.OwnershipEntityRefs, ref.String())
 	}
@@ -101,6 +102,6 @@ func (i issuer) issue(ctx context.Context, id Identity) (*identity, error) {
 		claim = out.OwnershipEntityRefs
 	}
 	var err error
-	out.token, out.expires, err = i.tokens.Issue(ctx, out.UserEntityRef, claim)
+	out.token, out.expires, err = i.tokens.IssueWith(ctx, out.UserEntityRef, claim, id.Claims)
 	return out, err
 }

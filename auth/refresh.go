@@ -56,8 +56,12 @@ func (a *api) renew(at *attempt, w http.ResponseWriter, r *http.Request, env *en
 	}
 	before, _ := env.cookies.Get(r, flow.GrantedScope)
 	scope := env.scope(r, flow.SplitScopes(r.URL.Query().Get("scope")))
-	ask := func(ctx context.Context, token string) (session.Answer, error) {
+	ask := func(ctx context.Context, kept string) (session.Answer, error) {
+		subject, token := unbind(kept)
 		who, s, err := client.Refresh(ctx, Session{RefreshToken: token, Scope: before}, scope)
+		if err == nil {
+			err = sameSubject(subject, who)
+		}
 		if err != nil {
 			return session.Answer{}, err
 		}
@@ -143,10 +147,11 @@ func (a *api) logout(w http.ResponseWriter, r *http.Request) error {
 
 // end ends a session here, and then at the identity provider.
 func (a *api) end(ctx context.Context, env *environment, cookie string) (address string, err error) {
-	token, err := a.sessions.End(ctx, env.provider, env.name, cookie)
+	kept, err := a.sessions.End(ctx, env.provider, env.name, cookie)
 	if err != nil {
 		return "", err
 	}
+	_, token := unbind(kept)
 	if client, ok := env.client.(SignOuter); ok && token != "" {
 		return client.SignOut(ctx, Session{RefreshToken: token})
 	}

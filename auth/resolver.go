@@ -70,6 +70,10 @@ type Identity struct {
 	User entity.Ref
 	// Ownership is what the user owns things through; User alone if it is empty.
 	Ownership []entity.Ref
+	// Claims are further ones for the token and for GET /v1/userinfo, with values that have a
+	// JSON form. Those that tokens have themselves (iss, sub, ent, aud, exp, uip and the like)
+	// are refused with an apierr.Input. Everybody who holds the token can read them.
+	Claims map[string]any
 }
 
 // SignInAs is the usual end of a resolver: user, with all that user owns.

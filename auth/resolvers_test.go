@@ -1,8 +1,10 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +27,7 @@ func TestResolvers(t *testing.T) {
 	claims := func(c map[string]any) auth.Profile { return auth.Profile{Claims: c} }
 	mail := func(email string) auth.Profile { return auth.Profile{Email: email, EmailVerified: true} }
 	const anybody = ", dangerouslyAllowSignInWithoutUserInCatalog: true"
-	for _, tt := range []struct {
+	rows := []struct {
 		name, resolver string
 		who            auth.Profile
 		user           string
@@ -56,13 +58,22 @@ func TestResolvers(t *testing.T) {
 		{"annotation, exact", "byExactNumber", claims(map[string]any{"employee_id": "bob-17"}), "user:default/bob", ""},
 		{"annotation, exact, another case", "byExactNumber", claims(map[string]any{"employee_id": "BOB-17"}), "", "Error"},
 		{"annotation, exact, another case is not nobody", "byExactNumber" + anybody, claims(map[string]any{"employee_id": "BOB-17"}), "", "Error"},
-	} {
+	}
+	// Each row is an environment, and somebody, of one portal.
+	i := &idp{people: map[string]auth.Profile{}}
+	yaml := production
+	for n, tt := range rows {
+		env := "row-" + strconv.Itoa(n)
+		i.people[env] = tt.who
+		yaml += "      " + env + ": {clientId: id, clientSecret: x, signIn: {resolvers: [{resolver: " + tt.resolver + "}]}}\n"
+	}
+	p := openWith(t, yaml, i, append(own, i.module("idp", auth.Scopes{Persist: true, Required: []string{"openid"}}))...)
+	for n, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			i := &idp{people: map[string]auth.Profile{"who": tt.who}}
-			yaml := strings.Replace(production, "[{resolver: emailMatchingUserEntityProfileEmail}, {resolver: emailLocalPartMatchingUserEntityName}]", "[{resolver: "+tt.resolver+"}]", 1)
-			p := openWith(t, yaml, i, append(own, i.module("idp", auth.Scopes{Persist: true, Required: []string{"openid"}}))...)
-			m, _ := p.browser().signIn("who", "")
+			b := p.browser()
+			b.t = t
+			env := "row-" + strconv.Itoa(n)
+			m := posted(t, b.do("GET", "/idp/handler/frame?code="+env+"&state="+b.start("env="+env).Get("state"), ""))
 			switch {
 			case tt.errorName != "":
 				if m.Error == nil || m.Error.Name != tt.errorName {
@@ -135,5 +146,40 @@ func TestWithoutResolvers(t *testing.T) {
 	}
 	if s := b.script("GET", "/idp/refresh?env=production").session(t); s.BackstageIdentity != nil || s.ProviderInfo.AccessToken != "at-nomail" {
 		t.Errorf("refreshed %+v", s)
+	}
+}
+
+// TestFurtherClaims holds that what a resolver adds is in the token and in userinfo, and
+// cannot change what a token is.
+func TestFurtherClaims(t *testing.T) {
+	t.Parallel()
+	claims := map[string]any{"department": "platform"}
+	find := auth.ResolverFunc(func(ctx context.Context, who auth.Profile, users auth.Users) (auth.Identity, error) {
+		user, err := users.ByEmail(ctx, who.Email)
+		if err != nil {
+			return auth.Identity{}, err
+		}
+		id, err := auth.SignInAs(ctx, users, user)
+		id.Claims = claims
+		return id, err
+	})
+	p := open(t, strings.Replace(production, "emailMatchingUserEntityProfileEmail", "find", 1), resolverModule("find", find))
+	b := p.browser()
+	m, _ := b.signIn("alice", "")
+	if m.Response == nil {
+		t.Fatalf("posted %+v", m.Error)
+	}
+	token := m.Response.BackstageIdentity.Token
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil || !strings.Contains(string(payload), `"department":"platform"`) {
+		t.Errorf("%v %s", err, payload)
+	}
+	const want = `{"claims":{"department":"platform","ent":["user:default/alice","group:default/platform-team"],"sub":"user:default/alice"}}`
+	if a := b.do("GET", "/v1/userinfo", "", "Authorization", "Bearer "+token); a.body != want {
+		t.Errorf("userinfo %d %s", a.status, a.body)
+	}
+	claims = map[string]any{"sub": "user:default/bob"}
+	if m, _ := b.signIn("alice", ""); m.Error == nil || m.Error.Name != "InputError" {
+		t.Errorf("posted %+v", m.Response)
 	}
 }

@@ -147,7 +147,7 @@ func TestSEC78_ASessionDiesWithItsUser(t *testing.T) {
 	catalog = "gone"
 	// Nobody has bob's local part either: alice is the only one with that address.
 	p.idp.mu.Lock()
-	p.idp.people["alice"] = auth.Profile{Email: "nobody@acme.example", EmailVerified: true}
+	p.idp.people["alice"] = auth.Profile{Subject: people()["alice"].Subject, Email: "nobody@acme.example", EmailVerified: true}
 	p.idp.mu.Unlock()
 	a = b.script("GET", "/idp/refresh?env=production")
 	if e := a.error(t); a.status != 401 || !strings.Contains(e.Error.Message, "unable to resolve user identity") {

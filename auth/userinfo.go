@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -35,7 +36,13 @@ type userClaims struct {
 // without it. It is done at each sign-in and refresh, so that a change in the catalog takes
 // effect when the token is next renewed (contract/auth.md section 8).
 func (a *api) note(ctx context.Context, id *identity) error {
-	doc, err := json.Marshal(userInfo{userClaims{id.UserEntityRef, id.OwnershipEntityRefs}})
+	var info any = userInfo{userClaims{id.UserEntityRef, id.OwnershipEntityRefs}}
+	if len(id.claims) > 0 {
+		claims := maps.Clone(id.claims)
+		claims["sub"], claims["ent"] = id.UserEntityRef, id.OwnershipEntityRefs
+		info = map[string]any{"claims": claims}
+	}
+	doc, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}

@@ -397,6 +397,12 @@ func TestAProgramSignsInThroughThePlugin(t *testing.T) {
 	if a := b.do("GET", "/v1/userinfo", "", "Authorization", "Bearer "+got.AccessToken); a.status != 200 || !strings.Contains(a.body, "user:default/alice") {
 		t.Errorf("with the program's token: %d %s", a.status, a.body)
 	}
+	// The program cannot let itself, or others, in.
+	again := b.do("GET", "/v1/authorize?"+q.Encode(), "")
+	path = strings.Replace(strings.TrimPrefix(again.header.Get("Location"), base), "/v1/consent/", "/v1/sessions/", 1) + "/approve"
+	if a := b.do("POST", path, "", "Authorization", "Bearer "+got.AccessToken); a.status != 403 || !strings.Contains(a.body, "access_denied") {
+		t.Errorf("the program answers in the user's place: %d %s", a.status, a.body)
+	}
 	got, status = exchange(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.RefreshToken}})
 	if status != 200 {
 		t.Fatal(status)
@@ -426,6 +432,51 @@ func TestOAuthServerConfigErrors(t *testing.T) {
 		_, err := backendtest.Boot(t, "auth:\n  "+yaml, auth.Plugin())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", yaml, err)
+		}
+	}
+}
+
+// TestANewSignInEndsTheSessionBefore holds that a browser has one session with a provider,
+// and that nothing of the earlier one is in it.
+func TestANewSignInEndsTheSessionBefore(t *testing.T) {
+	t.Parallel()
+	p := open(t, production)
+	b := p.browser()
+	m, _ := b.signIn("alice", "")
+	token := m.Response.BackstageIdentity.Token
+	before, old := b.sessions("", token), b.cookie("/idp/refresh", "idp-refresh-token")
+	b.signIn("alice", "")
+	after, fresh := b.sessions("", token), b.cookie("/idp/refresh", "idp-refresh-token")
+	if len(before.Items) != 1 || len(after.Items) != 1 || before.Items[0].ID == after.Items[0].ID || old.Value == fresh.Value {
+		t.Fatalf("%+v\n%+v", before, after)
+	}
+	thief := p.browser()
+	thief.keep("/idp", old)
+	if a := thief.script("GET", "/idp/refresh?env=production"); a.status != 401 {
+		t.Errorf("the session before: %d %s", a.status, a.body)
+	}
+	if a := b.script("GET", "/idp/refresh?env=production"); a.status != 200 {
+		t.Errorf("the session after: %d %s", a.status, a.body)
+	}
+}
+
+// TestConfigurationOfSessionsAndPrograms boots the configurations of their pages.
+func TestConfigurationOfSessionsAndPrograms(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"../docs/sessions.md", "../docs/oauth-server.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s has no configuration", page)
+		}
+		for _, b := range blocks {
+			yaml := strings.NewReplacer("${SESSION_SECRET}", "a-secret-of-these-tests").Replace(b[1])
+			if why, _ := boot(t, yaml, auth.Plugin()); why != "" {
+				t.Errorf("%s: %s\n%s", page, why, yaml)
+			}
 		}
 	}
 }

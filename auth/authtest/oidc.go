@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -80,6 +81,7 @@ type OIDC struct {
 	users    []User
 	current  string // subject
 	keys     []*signer
+	own      []*signer     // keys without those of misbehaviours
 	next     crypto.Signer // of keys that come later
 	strange  crypto.Signer // never published
 	wrong    change
@@ -128,7 +130,8 @@ func StartOIDC(t testing.TB, opts Options) *OIDC {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.keys, o.next, o.strange = []*signer{{"RS256", "key-1", all[0]}}, all[1], all[2]
+	o.own, o.next, o.strange = []*signer{{"RS256", "key-1", all[0]}}, all[1], all[2]
+	o.keys = slices.Clone(o.own)
 	mux := http.NewServeMux()
 	for endpoint, serve := range map[string]http.HandlerFunc{
 		Discovery: o.discovery, Authorization: o.authorize, TokenEndpoint: o.token,
@@ -180,14 +183,15 @@ func (o *OIDC) As(subject string) {
 func (o *OIDC) Misbehave(m Misbehaviour) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.wrong = m.change
+	o.wrong, o.keys = m.change, slices.Clone(o.own)
 }
 
 // RotateKeys signs with a new key from now on. The old one stays in the key set.
 func (o *OIDC) RotateKeys() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.keys = append(o.keys, &signer{"RS256", fmt.Sprintf("key-%d", len(o.keys)+1), o.next})
+	o.own = append(o.own, &signer{"RS256", fmt.Sprintf("key-%d", len(o.own)+1), o.next})
+	o.keys = slices.Clone(o.own)
 }
 
 // Requests is how often an endpoint has been asked.

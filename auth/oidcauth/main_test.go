@@ -41,7 +41,7 @@ func trusting(m *testing.M) int {
 func TestAnIssuerThatBehaves(t *testing.T) {
 	t.Parallel()
 	o := authtest.StartOIDC(t, authtest.Options{TLS: true})
-	res, err := open(t, o, "", true).browser().SignIn("oidc", "production", o.SignIn)
+	res, err := open(t, o, "").browser().SignIn("oidc", "production", o.SignIn)
 	if err != nil || res.Session == nil || res.Session.BackstageIdentity.Identity.UserEntityRef != "user:default/alice-1" {
 		t.Errorf("%d %+v %+v, %v", res.Status, res.Session, res.Error, err)
 	}

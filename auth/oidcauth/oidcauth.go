@@ -103,21 +103,15 @@ func register(p params) {
 		p.Lifecycle.Append(fx.StartHook(func() { p.Background.Go(one.Run) }))
 		return one
 	}
-	p.Auth.AddProvider(Spec(p.Config, open))
-}
-
-// Spec is what Module adds to the plugin, with Providers that open makes. It is for modules
-// that give New a transport of their own; they run Run.
-func Spec(c Environments, open func(env string, c Config) auth.Provider) auth.ProviderSpec {
-	return auth.ProviderSpec{
+	p.Auth.AddProvider(auth.ProviderSpec{
 		ID:     "oidc",
 		Scopes: auth.Scopes{Required: []string{"openid", "profile", "email"}, Persist: true},
 		Resolvers: map[string]auth.SignInResolver{
 			"preferredUsernameMatchingUserEntityName": auth.MatchName(`a username (claim "preferred_username")`, func(p auth.Profile) string { return p.Username }),
 			"subClaimMatchingUserEntityAnnotation":    matchSubject{},
 		},
-		Environments: auth.Environments(c, open),
-	}
+		Environments: auth.Environments(p.Config, open),
+	})
 }
 
 // matchSubject looks for the user whose annotation is the claim sub.

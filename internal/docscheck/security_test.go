@@ -60,6 +60,33 @@ func TestSecurityTestsAreListedAndExist(t *testing.T) {
 	}
 }
 
+var (
+	sessionRow = regexp.MustCompile("(?m)^\\| V[0-9][^|]*\\|.*\\| `(\\w+)` \\| `([\\w./-]+)` \\|$")
+	anyTest    = regexp.MustCompile(`(?m)^func (Test\w*)\(t \*testing\.T\)`)
+)
+
+// Each row about sessions names a test that there is.
+func TestSessionRequirementsNameTests(t *testing.T) {
+	exists := map[string]bool{} // package/test
+	for _, name := range files(t) {
+		if strings.HasSuffix(name, "_test.go") {
+			for _, m := range anyTest.FindAllStringSubmatch(read(t, name), -1) {
+				exists[path.Dir(name)+"/"+m[1]] = true
+			}
+		}
+	}
+	page := read(t, securityPage)
+	rows := sessionRow.FindAllStringSubmatch(page, -1)
+	if want := strings.Count(page, "\n| V"); len(rows) != want || want < 20 {
+		t.Errorf("%d of %d rows can be read", len(rows), want)
+	}
+	for _, m := range rows {
+		if !exists[m[2]+"/"+m[1]] {
+			t.Errorf("docs/security.md names %s of %s, which does not exist", m[1], m[2])
+		}
+	}
+}
+
 func securityLine(test, id string) string {
 	return fmt.Sprintf("| %s | `%s` | `%s` |", id, path.Base(test), path.Dir(test))
 }

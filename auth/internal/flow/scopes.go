@@ -23,13 +23,3 @@ func Union(lists ...[]string) []string {
 	}
 	return out
 }
-
-// Covers reports whether all scopes of want are among have.
-func Covers(have, want []string) bool {
-	for _, s := range want {
-		if !slices.Contains(have, s) {
-			return false
-		}
-	}
-	return true
-}

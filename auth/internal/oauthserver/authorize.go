@@ -1,6 +1,8 @@
 package oauthserver
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -185,11 +187,31 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
 // user is who decides: somebody with a token in the header. A cookie would come along with
 // requests that another site makes.
 func (s *Server) user(r *http.Request) (string, error) {
-	u, ok := httpx.CallerOf(r).User()
+	caller := httpx.CallerOf(r)
+	u, ok := caller.User()
 	if !ok || u.Actor != nil {
 		return "", refuse("access_denied", "Only a user can decide").with(http.StatusForbidden)
 	}
+	if ofProgram(caller.Token()) {
+		// Else a program that was let in for an hour could let itself in for a year.
+		return "", refuse("access_denied", "A program cannot decide in the place of its user").with(http.StatusForbidden)
+	}
 	return u.Ref, nil
+}
+
+// ofProgram reports whether a token, which has been verified, was issued to a program.
+func ofProgram(token string) bool {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	var claims map[string]any
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(raw, &claims) != nil {
+		return false
+	}
+	_, ok := claims[clientClaim]
+	return ok
 }
 
 // approve answers a question with yes.

@@ -245,13 +245,13 @@ func TestAProgramActsForAUserWhoAgrees(t *testing.T) {
 	}
 	a = w.post("/v1/token", "", exchange(code))
 	if a.status != 200 || a.json["token_type"] != "Bearer" || a.json["expires_in"] != 2520.0 || a.json["scope"] != "openid offline_access" ||
-		a.json["access_token"] != `{"ent":null,"extra":{"nonce":"n-1"},"sub":"user:default/alice"}` || a.json["id_token"] != a.json["access_token"] || a.header.Get("Cache-Control") != "no-store" {
+		a.json["access_token"] != `{"ent":null,"extra":{"client_id":"`+cli+`","nonce":"n-1"},"sub":"user:default/alice"}` || a.json["id_token"] != a.json["access_token"] || a.header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	first := fmt.Sprint(a.json["refresh_token"])
 	a = w.post("/v1/token", "", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first}})
 	second := fmt.Sprint(a.json["refresh_token"])
-	if a.status != 200 || second == first || a.json["access_token"] != `{"ent":null,"extra":null,"sub":"user:default/alice"}` {
+	if a.status != 200 || second == first || a.json["access_token"] != `{"ent":null,"extra":{"client_id":"`+cli+`"},"sub":"user:default/alice"}` {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	if a := w.post("/v1/revoke", "", url.Values{"token": {second}, "client_id": {cli}}); a.status != 200 || a.body != "" {

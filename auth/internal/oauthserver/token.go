@@ -152,10 +152,13 @@ type tokens struct {
 	Scope        string `json:"scope"`
 }
 
-func (s *Server) issue(ctx context.Context, user, nonce, scope string) (*tokens, error) {
-	var extra map[string]any
+// clientClaim is in the tokens of programs, and says of which one (RFC 9068, 2.2).
+const clientClaim = "client_id"
+
+func (s *Server) issue(ctx context.Context, user, client, nonce, scope string) (*tokens, error) {
+	extra := map[string]any{clientClaim: client}
 	if nonce != "" {
-		extra = map[string]any{"nonce": nonce}
+		extra["nonce"] = nonce
 	}
 	token, expires, err := s.Issuer.IssueWith(ctx, user, nil, extra)
 	if err != nil {
@@ -204,7 +207,7 @@ func (s *Server) exchange(ctx context.Context, q url.Values, c credentials, prov
 	if !first {
 		return nil, s.usedTwice(ctx, a, hash)
 	}
-	t, err := s.issue(ctx, a.User, a.Nonce, a.Scope)
+	t, err := s.issue(ctx, a.User, a.ClientID, a.Nonce, a.Scope)
 	if err != nil || !s.Refresh.Enabled || !slices.Contains(strings.Fields(a.Scope), "offline_access") {
 		return t, err
 	}
@@ -273,7 +276,7 @@ func (s *Server) renew(ctx context.Context, q url.Values, c credentials, proved 
 			return nil, apierr.ServiceUnavailable.Wrap(err, "the user cannot be looked up")
 		}
 	}
-	t, err := s.issue(ctx, g.User, "", g.Scope)
+	t, err := s.issue(ctx, g.User, g.ClientID, "", g.Scope)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,8 @@ type Info struct {
 	User          string // the full reference; empty if nobody was looked up
 	RefreshToken  string
 	Client        string // the User-Agent, for the list of sessions; cut to 200 bytes
-	Life          time.Duration
+	// Life is for how long the session goes on without being refreshed.
+	Life time.Duration
 }
 
 // Start stores a new session and returns the value of its cookie. The session has an id of

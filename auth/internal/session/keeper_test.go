@@ -2,8 +2,10 @@ package session_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
@@ -194,8 +196,8 @@ func TestSessions(t *testing.T) {
 		}},
 		{"a token that stays in use is asked with each time", func(w *world) {
 			w.issuer.keeps = true
-			if c := w.must(w.cookie, "answer 1"); c == "" {
-				w.Error("no cookie")
+			if c := w.must(w.cookie, "answer 1"); c != w.cookie {
+				w.Error("a new cookie for the old token")
 			}
 			w.must(w.cookie, "answer 2")
 			w.advance(time.Hour)
@@ -224,6 +226,34 @@ func TestSessions(t *testing.T) {
 				w.Error(err)
 			}
 			w.must(w.cookie, "answer 1")
+		}},
+		{"a cookie of an older secret is sealed again with the newest", func(w *world) {
+			w.issuer.keeps = true
+			both := session.New(session.Options{Store: w.store, Sealer: sealer(w, "new", "secret"), Now: w.now})
+			r, err := w.refresh(both, w.cookie)
+			if err != nil || r.Cookie == w.cookie {
+				w.Fatal(r.Cookie, err)
+			}
+			fresh := session.New(session.Options{Store: w.store, Sealer: sealer(w, "new"), Now: w.now})
+			if _, err := w.refresh(fresh, r.Cookie); err != nil {
+				w.Error("the older secret is still needed:", err)
+			}
+			if _, err := w.refresh(fresh, w.cookie); !errors.Is(err, session.ErrEnded) {
+				w.Error(err)
+			}
+		}},
+		{"it lives on with each refresh", func(w *world) {
+			c := w.cookie
+			for range 3 {
+				w.advance(23 * time.Hour)
+				r, err := w.refresh(w.keeper, c)
+				if err != nil {
+					w.Fatal(err)
+				}
+				c = r.Cookie
+			}
+			w.advance(24*time.Hour + time.Second)
+			w.mustEnd(c)
 		}},
 		{"it ends with its life", func(w *world) {
 			w.advance(24*time.Hour + time.Second)
@@ -470,5 +500,33 @@ func TestOneProcessAsksOnce(t *testing.T) {
 	wg.Wait()
 	if got.Load() != 50 || w.issuer.called() != 1 {
 		t.Errorf("%d answers, calls %v", got.Load(), w.issuer.calls)
+	}
+}
+
+// TestIDsAreRandomAndUnique holds that an id of a session cannot be guessed from others.
+func TestIDsAreRandomAndUnique(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dbtest.SQLite(t, store.Migrations()))
+	for range 500 {
+		w.begin("user:default/alice")
+	}
+	all, err := w.keeper.List(t.Context(), "", "", 1000)
+	if err != nil || len(all) != 501 {
+		t.Fatal(len(all), err)
+	}
+	seen, ones := map[string]bool{}, 0
+	for _, x := range all {
+		raw, err := base64.RawURLEncoding.DecodeString(x.ID)
+		if err != nil || len(raw) != 32 || seen[string(raw)] {
+			t.Fatalf("%q, %v", x.ID, err)
+		}
+		seen[string(raw)] = true
+		for _, b := range raw {
+			ones += bits.OnesCount8(b)
+		}
+	}
+	// Of 128256 random bits half are ones, give or take ten standard deviations.
+	if half := len(all) * 128; ones < half-1800 || ones > half+1800 {
+		t.Errorf("%d of %d bits are ones", ones, 2*half)
 	}
 }

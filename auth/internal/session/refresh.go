@@ -182,7 +182,7 @@ func (k *Keeper) ask(ctx context.Context, r Request, t ticket, x store.Session, 
 		a.RefreshToken = t.Token
 	}
 	out := Result{Value: a.Value, Session: x.ID, User: x.User}
-	if out.Cookie, err = k.seal(r.Provider, r.Env, ticket{t.ID, a.RefreshToken}); err != nil {
+	if out.Cookie, err = k.cookie(r, t, a.RefreshToken); err != nil {
 		return outcome{err: err}
 	}
 	ok, err := k.finish(ctx, c, a)
@@ -195,6 +195,15 @@ func (k *Keeper) ask(ctx context.Context, r Request, t ticket, x store.Session, 
 		return outcome{err: ended(nil)} // revoked while the identity provider was asked
 	}
 	return outcome{result: out}
+}
+
+// cookie is the one for a token: that of the request if it holds the token already, and
+// was sealed with the newest secret.
+func (k *Keeper) cookie(r Request, t ticket, token string) (string, error) {
+	if was, err := k.open(r.Provider, r.Env, r.Cookie); err == nil && was.Token == token && k.Sealer.Newest(cookiePurpose, place(r.Provider, r.Env), r.Cookie) {
+		return r.Cookie, nil
+	}
+	return k.seal(r.Provider, r.Env, ticket{t.ID, token})
 }
 
 // safely is ask, with an error for a panic: callers in other requests wait for it.
@@ -293,7 +302,7 @@ func (k *Keeper) handOver(ctx context.Context, r Request, t ticket, x store.Sess
 		}
 		if err == nil && (s.Expires.IsZero() || k.Now().Before(s.Expires)) {
 			out := Result{Value: s.Value, Session: x.ID, User: x.User}
-			out.Cookie, err = k.seal(r.Provider, r.Env, ticket{t.ID, string(next)})
+			out.Cookie, err = k.cookie(r, t, string(next))
 			return outcome{result: out, err: err}
 		}
 	}

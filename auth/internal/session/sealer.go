@@ -86,6 +86,21 @@ func (s *Sealer) Open(purpose string, aad []byte, sealed string) ([]byte, error)
 	return nil, errSeal
 }
 
+// Newest reports whether a text was sealed with the newest secret. Texts that last longer
+// than the older ones are sealed again when it was not.
+func (s *Sealer) Newest(purpose string, aad []byte, sealed string) bool {
+	keys, err := s.of(purpose)
+	if err != nil {
+		return false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	if err != nil {
+		return false
+	}
+	_, err = keys[0].aead.Open(nil, nil, raw, aad)
+	return err == nil
+}
+
 // MAC returns the HMAC-SHA256 of data under the newest secret, 32 bytes.
 func (s *Sealer) MAC(purpose string, data []byte) ([]byte, error) {
 	keys, err := s.of(purpose)

@@ -107,7 +107,13 @@ var (
 	UPDATE session_refreshes SET state = 'done', done_at = $3, answer = $4, next_token = $5, next_hash = $6
 	WHERE token_hash = $1 AND holder = $2`)
 
-	moveSession = db.Same(`UPDATE user_sessions SET token_hash = $3, refreshed_at = $4 WHERE id = $1 AND token_hash = $2`)
+	// A session that is used lives on for as long as it would have at its start.
+	moveSession = db.SQL{
+		Postgres: `UPDATE user_sessions SET token_hash = $3, expires_at = $4::timestamptz + (expires_at - refreshed_at), refreshed_at = $4
+			WHERE id = $1 AND token_hash = $2`,
+		SQLite: `UPDATE user_sessions SET token_hash = $3, expires_at = $4 + (expires_at - refreshed_at), refreshed_at = $4
+			WHERE id = $1 AND token_hash = $2`,
+	}
 )
 
 // FinishRefresh stores the answer to a refresh, of which Answer, NextToken, NextHash and
