@@ -1,6 +1,7 @@
 package permission_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -47,9 +48,29 @@ func TestBoot(t *testing.T) {
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
+			case tt.name == "no policy" && !strings.Contains(unindented(err), bootErrorOfTheDocs(t)):
+				t.Errorf("docs/permissions.md shows\n%s\nand this is\n%v", bootErrorOfTheDocs(t), err)
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
 	}
+}
+
+func unindented(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func bootErrorOfTheDocs(t *testing.T) string {
+	page, err := os.ReadFile("../docs/permissions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```\npermission.enabled")
+	text, _, _ = strings.Cut(text, "\n```")
+	return "permission.enabled" + text
 }

@@ -18,57 +18,94 @@ const maxAnswer = 16 << 20
 
 // askRemote asks the permission plugin of another process.
 func (a *Authorizer) askRemote(ctx context.Context, creds backend.Credentials, questions []question) ([]answer, error) {
-	items := make([]wireItem, len(questions))
-	for i, q := range questions {
-		items[i] = wireItem{ID: strconv.Itoa(i), Permission: q.permission}
-		if len(q.refs) > 0 {
-			items[i].ResourceRef = q.refs[0]
+	groups := grouped(questions, a.config.EnableBatchedRequests)
+	items := make([]wireItem, len(groups))
+	for i, g := range groups {
+		items[i] = wireItem{ID: strconv.Itoa(i), Permission: questions[g[0]].permission}
+		var refs []string
+		for _, q := range g {
+			refs = append(refs, questions[q].refs...)
+		}
+		switch {
+		case len(g) > 1:
+			items[i].ResourceRef = refs
+		case len(refs) > 0:
+			items[i].ResourceRef = refs[0]
 		}
 	}
-	var got struct {
-		Items []struct {
-			ID     string          `json:"id"`
-			Result json.RawMessage `json:"result"`
-		} `json:"items"`
-	}
-	var raw struct{ Items []json.RawMessage }
+	var got struct{ Items []json.RawMessage }
 	body, err := post(ctx, a.clients, creds, pluginID, "/authorize", map[string]any{"items": items})
 	if err == nil {
-		if err = json.Unmarshal(body, &got); err == nil {
-			err = json.Unmarshal(body, &raw)
+		err = json.Unmarshal(body, &got)
+	}
+	if err == nil && len(got.Items) != len(items) {
+		err = fmt.Errorf("%d answers to %d questions", len(got.Items), len(items))
+	}
+	out := make([]answer, len(questions))
+	seen := make([]bool, len(groups))
+	for _, raw := range got.Items {
+		if err == nil {
+			err = readAnswer(raw, groups, seen, questions, out)
 		}
 	}
 	if err != nil {
 		return nil, apierr.Forward(err, "ask plugin %s", pluginID)
 	}
-	if len(got.Items) != len(items) {
-		return nil, fmt.Errorf("ask plugin %s: %d answers to %d questions", pluginID, len(got.Items), len(items))
-	}
-	out := make([]answer, len(items))
-	seen := make([]bool, len(items))
-	for i, item := range got.Items {
-		at, err := strconv.Atoi(item.ID)
-		if err != nil || at < 0 || at >= len(items) || seen[at] {
-			return nil, fmt.Errorf("ask plugin %s: an answer has the unknown id %q", pluginID, item.ID)
-		}
-		seen[at] = true
-		if out[at], err = readAnswer(raw.Items[i], item.Result); err != nil {
-			return nil, fmt.Errorf("ask plugin %s: answer %s: %w", pluginID, item.ID, err)
-		}
-		if len(questions[at].refs) > 0 && out[at].each == nil && out[at].decision.given != nil {
-			return nil, fmt.Errorf("ask plugin %s: answer %s is conditional, although it is about one resource", pluginID, item.ID)
-		}
-	}
 	return out, nil
 }
 
-// readAnswer reads a decision, or the array that some versions answer with.
-func readAnswer(whole, result json.RawMessage) (a answer, err error) {
-	if len(result) > 0 && result[0] == '[' {
-		a.each, err = readResults(result, 1)
-		return a, err
+// grouped lists the questions that become one item: each its own, or with batches all
+// about resources for one permission.
+func grouped(questions []question, batches bool) (out [][]int) {
+	at := map[string]int{}
+	for i, q := range questions {
+		if g, ok := at[q.permission.Name]; ok && batches && len(q.refs) > 0 {
+			out[g] = append(out[g], i)
+			continue
+		}
+		if len(q.refs) > 0 {
+			at[q.permission.Name] = len(out)
+		}
+		out = append(out, []int{i})
 	}
-	return a, json.Unmarshal(whole, &a.decision)
+	return out
+}
+
+// readAnswer reads a decision, which is about all resources of an item, or an array with
+// one result for each.
+func readAnswer(raw json.RawMessage, groups [][]int, seen []bool, questions []question, out []answer) error {
+	var head struct {
+		ID     string
+		Result json.RawMessage
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return err
+	}
+	at, err := strconv.Atoi(head.ID)
+	if err != nil || at < 0 || at >= len(groups) || seen[at] {
+		return fmt.Errorf("an answer has the unknown id %q", head.ID)
+	}
+	seen[at] = true
+	if len(head.Result) > 0 && head.Result[0] == '[' {
+		each, err := readResults(head.Result, len(groups[at]))
+		for i, q := range groups[at] {
+			if err == nil {
+				out[q].each = each[i : i+1]
+			}
+		}
+		return err
+	}
+	var d Decision
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return err
+	}
+	for _, q := range groups[at] {
+		if d.given != nil && len(questions[q].refs) > 0 {
+			return fmt.Errorf("the answer about permission %s is conditional, although it is about one resource", questions[q].permission.Name)
+		}
+		out[q].decision = d
+	}
+	return nil
 }
 
 func readResults(data json.RawMessage, want int) ([]bool, error) {

@@ -50,6 +50,13 @@ func boxes() backend.Feature {
 			}
 			return httpx.JSON(w, http.StatusOK, d)
 		})
+		r.Handle("GET /both/{one}/{two}", func(w http.ResponseWriter, r *http.Request) error {
+			ok, err := may.Authorize(r.Context(), httpx.CallerOf(r), permission.Request{Permission: open, Ref: r.PathValue("one")}, permission.Request{Permission: read}, permission.Request{Permission: open, Ref: r.PathValue("two")})
+			if err != nil {
+				return err
+			}
+			return httpx.JSON(w, http.StatusOK, ok)
+		})
 		r.Handle("GET /{ref}", func(w http.ResponseWriter, r *http.Request) error {
 			ok, err := may.Authorize(r.Context(), httpx.CallerOf(r), permission.Request{Permission: open, Ref: r.PathValue("ref")}, permission.Request{Permission: read})
 			if err != nil {
@@ -99,7 +106,16 @@ func freeAddress(t *testing.T) string {
 // TestOneProcessAndTwo: answers are the same whether plugin and policy share a process or not.
 func TestOneProcessAndTwo(t *testing.T) {
 	t.Parallel()
-	const on = "permission: {enabled: true}\n"
+	for _, batches := range []bool{false, true} {
+		t.Run(fmt.Sprintf("batches %v", batches), func(t *testing.T) {
+			t.Parallel()
+			oneProcessAndTwo(t, batches)
+		})
+	}
+}
+
+func oneProcessAndTwo(t *testing.T, batches bool) {
+	on := fmt.Sprintf("permission: {enabled: true, EXPERIMENTAL_enableBatchedRequests: %v}\n", batches)
 	together := start(on, permission.Plugin(), firstLetter(), boxes(), usersOfTest())
 	t.Cleanup(together.stop)
 
@@ -119,6 +135,8 @@ func TestOneProcessAndTwo(t *testing.T) {
 		{"user:default/alice", "/api/boxes/berry", "200 [false,true]"},
 		{"user:default/alice", "/api/boxes/lost", "200 [false,true]"},
 		{"user:default/bob", "/api/boxes/berry", "200 [true,false]"},
+		{"user:default/alice", "/api/boxes/both/berry/apple", "200 [false,true,true]"},
+		{"user:default/bob", "/api/boxes/both/berry/apple", "200 [true,false,false]"},
 		{"user:default/alice", "/api/boxes/", "200 [" + fmt.Sprintf(conditional, "a") + `,{"result":"ALLOW"}]`},
 		{"user:default/bob", "/api/boxes/", "200 [" + fmt.Sprintf(conditional, "b") + `,{"result":"DENY"}]`},
 	} {

@@ -10,8 +10,8 @@ import (
 type Config struct {
 	Enabled bool   `config:"enabled" doc:"ask the policy; everything is allowed while this is false"`
 	Limits  Limits `config:"limits"`
-	// Clients of one batch per tick read it; here batches of any form are answered.
-	EnableBatchedRequests bool `config:"EXPERIMENTAL_enableBatchedRequests" doc:"for the frontend: ask about several resources at once; the backend answers both forms"`
+	// EnableBatchedRequests is read by the frontend, too.
+	EnableBatchedRequests bool `config:"EXPERIMENTAL_enableBatchedRequests" doc:"ask a permission plugin elsewhere about several resources in one item"`
 }
 
 // Limits bound request bodies.

@@ -206,7 +206,7 @@ func (t *policyTool) check() int {
 		fmt.Fprintf(t.Stdout, "%s: %s\n", file, w)
 		mistakes++
 	}
-	for _, f := range lint(s, corePermissions(), nil) {
+	for _, f := range lint(s, corePermissions()) {
 		if at := t.csv.LineOf(f.key); at > 0 {
 			fmt.Fprintf(t.Stdout, "%s:%d:1: warning: %s\n", file, at, f.text)
 			doubts++

@@ -43,7 +43,7 @@ func TestTheTableOfTheGuide(t *testing.T) {
 		if warnings := c.reconcileCSV(s, p, time.Now()); warnings != nil {
 			t.Errorf("%s: %v", file, warnings)
 		}
-		if found := lint(s, corePermissions(), nil); found != nil {
+		if found := lint(s, corePermissions()); found != nil {
 			t.Errorf("%s: %v", file, found)
 		}
 		snapshots = append(snapshots, engine.NewSnapshot(s, c.engineOptions()))

@@ -12,18 +12,14 @@ import (
 )
 
 // lint returns what is probably a mistake in a state (contract permission.md, section 8).
-// permissions are all there are; nil if that is not known. known says whether there is a
-// group; nil if that is not known.
-func lint(s *engine.State, permissions []permission.Permission, known func(group string) bool) (out []finding) {
+// permissions are all there are; nil if that is not known.
+func lint(s *engine.State, permissions []permission.Permission) (out []finding) {
 	find := func(key any, format string, args ...any) {
 		out = append(out, finding{key, fmt.Sprintf(format, args...)})
 	}
 	members := map[string]bool{}
 	for _, m := range s.Members {
 		members[m.Role] = true
-		if known != nil && strings.HasPrefix(m.Ref, "group:") && !known(m.Ref) {
-			find(memberKey(m), "%s has the member %s, which is no group of the catalog", m.Role, m.Ref)
-		}
 	}
 	lonely := map[string]bool{}
 	for _, r := range s.Rules {
@@ -40,6 +36,16 @@ func lint(s *engine.State, permissions []permission.Permission, known func(group
 	for _, p := range permissions {
 		if p.ResourceType != "" {
 			out = append(out, shadowed(s, p)...)
+		}
+	}
+	return out
+}
+
+// unknownGroups finds members that are no groups of the catalog.
+func unknownGroups(s *engine.State, known func(group string) bool) (out []finding) {
+	for _, m := range s.Members {
+		if strings.HasPrefix(m.Ref, "group:") && !known(m.Ref) {
+			out = append(out, finding{memberKey(m), fmt.Sprintf("%s has the member %s, which is no group of the catalog", m.Role, m.Ref)})
 		}
 	}
 	return out
@@ -117,19 +123,22 @@ func warnOfMistakes(ctx context.Context, p params, l *live) {
 			permissions = append(permissions, m.Permissions...)
 		}
 	}
-	var known func(string) bool
+	warn := func(list []finding) {
+		for _, f := range list {
+			p.Log.WarnContext(ctx, "in the policy: "+f.text)
+		}
+	}
+	warn(lint(l.state(), permissions))
+	// A catalog that has just been started may not have groups yet.
 	for end := time.Now().Add(lintPatience); ctx.Err() == nil && time.Now().Before(end); {
 		parents, err := catalog.groups(ctx)
 		if err == nil && len(parents) > 0 {
-			known = engine.NewGroups(parents).Known
-			break
+			warn(unknownGroups(l.state(), engine.NewGroups(parents).Known))
+			return
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(lintWait):
 		}
-	}
-	for _, f := range lint(l.state(), permissions, known) {
-		p.Log.WarnContext(ctx, "in the policy: "+f.text)
 	}
 }

@@ -144,6 +144,20 @@ func (w *world) agree(who string, want ...string) {
 
 const base = `permission: {enabled: true, rbac: {admin: {users: [{name: 'user:default/alice'}], superUsers: [{name: 'user:default/root'}]}`
 
+// theSentence is the condition that docs/rbac.md shows.
+func theSentence(t testing.TB) string {
+	page, err := os.ReadFile("../../docs/rbac.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "own\":\n\n```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	if !strings.HasPrefix(text, "result: CONDITIONAL") {
+		t.Fatalf("docs/rbac.md does not show the condition: %.100q", page)
+	}
+	return text
+}
+
 // TestTheGuidesSentence: "users in Group platform-team may read any Component owned by
 // their group", as a condition of a file, and of the REST API in both of its forms.
 func TestTheGuidesSentence(t *testing.T) {
@@ -159,16 +173,7 @@ func TestTheGuidesSentence(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		csv, conditions := filepath.Join(dir, "policy.csv"), filepath.Join(dir, "conditions.yaml")
-		for file, text := range map[string]string{csv: "g, group:default/platform-team, role:default/platform-team\n", conditions: `result: CONDITIONAL
-roleEntityRef: role:default/platform-team
-pluginId: catalog
-resourceType: catalog-entity
-permissionMapping: [read]
-conditions:
-  allOf:
-    - {rule: IS_ENTITY_KIND, resourceType: catalog-entity, params: {kinds: [Component]}}
-    - {rule: IS_ENTITY_OWNER, resourceType: catalog-entity, params: {claims: [$ownerRefs]}}
-`} {
+		for file, text := range map[string]string{csv: "g, group:default/platform-team, role:default/platform-team\n", conditions: theSentence(t)} {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -258,7 +258,7 @@ func (w *world) plain(subjects []string, object, action string) bool {
 func TestDifferential(t *testing.T) {
 	t.Parallel()
 	n := *cases
-	if testing.Short() {
+	if testing.Short() || underRace {
 		n /= 20
 	}
 	const perWorld = 200

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Actions are what rules and conditions can be about.
@@ -47,6 +48,8 @@ func CheckRule(r Rule) error {
 	switch {
 	case r.Permission == "":
 		return fmt.Errorf("the permission is empty")
+	case !utf8.ValidString(r.Permission) || strings.Contains(r.Permission, "\x00"):
+		return fmt.Errorf("the permission %q must be UTF-8 without NUL", r.Permission)
 	case strings.Contains(r.Permission, `"`):
 		return fmt.Errorf("the permission must not have double quotes in it")
 	case !slices.Contains(Actions(), r.Action):

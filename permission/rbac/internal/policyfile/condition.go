@@ -87,6 +87,9 @@ func DecodeCondition(data []byte, l Limits) (c engine.Condition, err error) {
 		if f.value == "" {
 			return bad("'%s' must be specified in the role condition", f.name)
 		}
+		if strings.Contains(f.value, "\x00") {
+			return bad("'%s' must not have NUL in it", f.name)
+		}
 	}
 	if w.Result != "CONDITIONAL" {
 		return bad("'result' must be CONDITIONAL, not %q", w.Result)
