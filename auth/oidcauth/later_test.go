@@ -32,7 +32,7 @@ func TestAnIssuerThatMisbehavesLater(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			o := authtest.StartOIDC(t, authtest.Options{TLS: true})
-			p := open(t, o, "", true)
+			p := open(t, o, "")
 			b := p.browser()
 			if res, err := b.SignIn("oidc", "production", o.SignIn); err != nil || res.Session == nil {
 				t.Fatalf("the sign-in: %d %+v, %v", res.Status, res.Error, err)
