@@ -23,23 +23,28 @@ func atSignInOnly(m authtest.Misbehaviour) bool {
 // is refused and audited, and nobody gets a token out of it.
 func TestAnIssuerThatMisbehavesLater(t *testing.T) {
 	t.Parallel()
+	all, ways := issuers{}, authtest.Misbehaviours()
+	for i, m := range ways {
+		if !atSignInOnly(m) && !m.Slow {
+			all[way(i)] = authtest.StartOIDC(t, authtest.Options{TLS: true})
+		}
+	}
+	p := openAll(t, all, nil)
 	tried := 0
-	for _, m := range authtest.Misbehaviours() {
-		if atSignInOnly(m) || m.Slow {
+	for i, m := range ways {
+		o := all[way(i)]
+		if o == nil {
 			continue
 		}
 		tried++
 		t.Run(m.Name, func(t *testing.T) {
-			t.Parallel()
-			o := authtest.StartOIDC(t, authtest.Options{TLS: true})
-			p := open(t, o, "")
 			b := p.browser()
-			if res, err := b.SignIn("oidc", "production", o.SignIn); err != nil || res.Session == nil {
+			if res, err := b.SignIn("oidc", way(i), o.SignIn); err != nil || res.Session == nil {
 				t.Fatalf("the sign-in: %d %+v, %v", res.Status, res.Error, err)
 			}
 			before := len(p.audit.Events())
 			o.Misbehave(m)
-			res, err := b.Refresh("oidc", "production")
+			res, err := b.Refresh("oidc", way(i))
 			if err != nil {
 				t.Fatal(err)
 			}

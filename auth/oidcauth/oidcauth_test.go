@@ -117,25 +117,27 @@ func (p *portal) browser() *authtest.Browser {
 	return authtest.NewBrowser(p.URL, "http://localhost:7007")
 }
 
+// way is the environment of a misbehaviour.
+func way(i int) string { return fmt.Sprintf("way-%d", i) }
+
 // TestAnIssuerThatMisbehaves has one subtest for each way: the sign-in is refused, one
 // audit event says so, and no text of the issuer gets into a page as it is.
 func TestAnIssuerThatMisbehaves(t *testing.T) {
 	t.Parallel()
 	all, more, ways := issuers{}, map[string]string{}, authtest.Misbehaviours()
-	env := func(i int) string { return fmt.Sprintf("way-%d", i) }
 	for i, m := range ways {
 		o := authtest.StartOIDC(t, authtest.Options{TLS: true})
 		o.Misbehave(m)
-		all[env(i)] = o
+		all[way(i)] = o
 		if m.Slow { // otherwise it is that of a busy machine
-			more[env(i)] = "timeout: {milliseconds: 400}"
+			more[way(i)] = "timeout: {milliseconds: 400}"
 		}
 	}
 	p := openAll(t, all, more)
 	for i, m := range ways {
 		t.Run(m.Name, func(t *testing.T) {
 			b := p.browser()
-			res, err := b.SignIn("oidc", env(i), all[env(i)].SignIn)
+			res, err := b.SignIn("oidc", way(i), all[way(i)].SignIn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,15 +147,15 @@ func TestAnIssuerThatMisbehaves(t *testing.T) {
 			if m.AtStart && res.Status != http.StatusServiceUnavailable {
 				t.Errorf("the start is answered with %d", res.Status)
 			}
-			events := slices.DeleteFunc(p.audit.Events(), func(e backendtest.AuditRecord) bool { return e.Meta["env"] != env(i) })
+			events := slices.DeleteFunc(p.audit.Events(), func(e backendtest.AuditRecord) bool { return e.Meta["env"] != way(i) })
 			if len(events) != 1 || events[0].ID != "sign-in" || events[0].Status != "failed" || events[0].Outcome["error.name"] != m.ErrorName {
 				t.Errorf("audited %+v", events)
 			}
-			if n := all[env(i)].Requests(authtest.Stolen); n != 0 {
+			if n := all[way(i)].Requests(authtest.Stolen); n != 0 {
 				t.Errorf("the client has sent %d requests to where the issuer had no business to send it", n)
 			}
 			for _, endpoint := range []string{authtest.Discovery, authtest.Keys, authtest.TokenEndpoint, authtest.UserInfo} {
-				if n := all[env(i)].Written(endpoint); n > authtest.Huge/2 {
+				if n := all[way(i)].Written(endpoint); n > authtest.Huge/2 {
 					t.Errorf("the client has taken %d bytes of %s", n, endpoint)
 				}
 			}
