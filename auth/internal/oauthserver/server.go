@@ -53,6 +53,7 @@ type Server struct {
 	documents *documents
 	redirects struct{ documents, registration []Pattern }
 	hashing   chan struct{} // bounds the memory that scrypt takes
+	cost      int           // the N of scrypt
 }
 
 // Limits of contract/auth.md section 10.
@@ -73,7 +74,7 @@ func New(o Options) (*Server, error) {
 	}
 	o.BaseURL, o.AppURL = strings.TrimRight(o.BaseURL, "/"), strings.TrimRight(o.AppURL, "/")
 	o.Refresh.SetDefaults()
-	s := &Server{Options: o, hashing: make(chan struct{}, 2)}
+	s := &Server{Options: o, hashing: make(chan struct{}, 2), cost: 16384}
 	allowed, err := compile(o.Documents.AllowedClientIDPatterns, []string{})
 	if err != nil {
 		return nil, err

@@ -70,6 +70,7 @@ func open(t *testing.T, yaml string, more ...func(*oauthserver.Options)) *world 
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.HashCheaply()
 	mux := &httpx.Mux{}
 	for _, r := range s.Routes() {
 		if err := mux.Handle(r.Pattern, r.Handler, httpx.AllowUnauthenticated); err != nil {

@@ -343,7 +343,7 @@ func (s *Server) scrypt(ctx context.Context, secret string, salt []byte) (string
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	sum, err := scrypt.Key([]byte(secret), salt, 16384, 8, 1, 64)
+	sum, err := scrypt.Key([]byte(secret), salt, s.cost, 8, 1, 64)
 	return base64.StdEncoding.EncodeToString(sum), err
 }
 
