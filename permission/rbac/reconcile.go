@@ -65,16 +65,21 @@ func reconcile(s *engine.State, d desired) (warnings []string) {
 
 func memberKey(m engine.Member) [2]string { return [2]string{m.Ref, m.Role} }
 
-// merge drops of have what is ours and not wanted, and appends what is new.
+// merge drops of have what is ours and not wanted, takes over what is ours and wanted, and
+// appends what is new.
 func merge[T any, K comparable](have, want []T, key func(T) K, ours func(T) bool) []T {
-	wanted, known := map[K]bool{}, map[K]bool{}
+	wanted, known := make(map[K]T, len(want)), make(map[K]bool, len(have))
 	for _, w := range want {
-		wanted[key(w)] = true
+		wanted[key(w)] = w
 	}
 	var out []T
 	for _, h := range have {
-		if ours(h) && !wanted[key(h)] {
-			continue
+		if ours(h) {
+			w, ok := wanted[key(h)]
+			if !ok {
+				continue
+			}
+			h = w
 		}
 		known[key(h)] = true
 		out = append(out, h)
