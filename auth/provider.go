@@ -34,7 +34,9 @@ type Refresher interface {
 	// Refresh returns the user and a new session for s, of which RefreshToken and the
 	// granted Scope are set. The new session has scope if the identity provider does not
 	// say otherwise; its RefreshToken is empty if the old one stays in use. It is called
-	// once at a time per session, over all replicas. ErrSessionEnded among the causes of the
+	// once at a time per session, over all replicas. If it fails when there is a new
+	// RefreshToken already, it returns that with the error, and the next try is with it.
+	// ErrSessionEnded among the causes of the
 	// error says that the session will never be refreshed again.
 	Refresh(ctx context.Context, s Session, scope string) (Profile, Session, error)
 }

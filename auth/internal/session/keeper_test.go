@@ -39,6 +39,7 @@ type issuer struct {
 	mu      sync.Mutex
 	keeps   bool
 	down    error
+	half    error // fails with it after it has given out a new token
 	current string
 	revoked bool
 	calls   []string
@@ -58,7 +59,7 @@ func (i *issuer) ask(_ context.Context, token string) (session.Answer, error) {
 	if !i.keeps {
 		i.current = fmt.Sprint("token-", len(i.calls))
 	}
-	return session.Answer{RefreshToken: i.current, Value: []byte("answer " + fmt.Sprint(len(i.calls)))}, nil
+	return session.Answer{RefreshToken: i.current, Value: []byte("answer " + fmt.Sprint(len(i.calls)))}, i.half
 }
 
 func (i *issuer) called() int {
@@ -130,6 +131,18 @@ func TestSessions(t *testing.T) {
 		{"each refresh uses the token of the one before", func(w *world) {
 			c := w.must(w.cookie, "answer 1")
 			c = w.must(c, "answer 2")
+			w.must(c, "answer 3")
+			if got := strings.Join(w.issuer.calls, " "); got != "token-0 token-1 token-2" {
+				w.Error(got)
+			}
+		}},
+		{"a token that came with an error is used from then on", func(w *world) {
+			w.issuer.half = errors.New("userinfo is away")
+			if _, err := w.refresh(w.keeper, w.cookie); !errors.Is(err, w.issuer.half) {
+				w.Fatal(err)
+			}
+			w.issuer.half = nil
+			c := w.must(w.cookie, "answer 2")
 			w.must(c, "answer 3")
 			if got := strings.Join(w.issuer.calls, " "); got != "token-0 token-1 token-2" {
 				w.Error(got)

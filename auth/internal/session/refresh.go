@@ -36,7 +36,8 @@ type Result struct {
 }
 
 // Ask calls the identity provider with a refresh token. Its error has ErrEnded if the token
-// was refused for good; after any other error the token may be used again.
+// was refused for good; after any other error the token may be used again, unless the
+// answer has another RefreshToken, which takes its place.
 type Ask func(ctx context.Context, refreshToken string) (Answer, error)
 
 // Refresh refreshes a session. ask is called at most once for each refresh token, by all
@@ -175,7 +176,7 @@ func (k *Keeper) ask(ctx context.Context, r Request, t ticket, x store.Session, 
 		return outcome{err: err}
 	}
 	if err != nil {
-		k.release(ctx, c)
+		k.failed(ctx, t, x, c, a)
 		return outcome{err: err}
 	}
 	if a.RefreshToken == "" {
@@ -204,6 +205,19 @@ func (k *Keeper) cookie(r Request, t ticket, token string) (string, error) {
 		return r.Cookie, nil
 	}
 	return k.seal(r.Provider, r.Env, ticket{t.ID, token})
+}
+
+// failed lets others try: with the same token, or with the new one if there is one, because
+// the old one is used up then.
+func (k *Keeper) failed(ctx context.Context, t ticket, x store.Session, c store.Refresh, a Answer) {
+	if a.RefreshToken == "" || a.RefreshToken == t.Token {
+		k.release(ctx, c)
+		return
+	}
+	nothing := Answer{RefreshToken: a.RefreshToken, Expires: time.Unix(1, 0)}
+	if _, err := k.finish(ctx, c, nothing); err != nil {
+		k.Log.ErrorContext(ctx, "the new token of a refresh that failed was not stored; the session may end with the next one", "provider", x.Provider, "user", x.User, "error", err)
+	}
 }
 
 // safely is ask, with an error for a panic: callers in other requests wait for it.

@@ -293,8 +293,8 @@ func (b *body) closed() {
 	}
 }
 
-// location reads the members type and target, without the white space around them
-// (contract catalog.md, 2.3).
+// location reads the members type and target as they are: a target may even be blank, as
+// recorded (location_create_blank_target).
 func (b *body) location() entity.Location {
-	return entity.Location{Type: strings.TrimSpace(b.text("type", true)), Target: strings.TrimSpace(b.text("target", true))}
+	return entity.Location{Type: b.text("type", true), Target: b.text("target", true)}
 }
