@@ -63,7 +63,7 @@ func (a *api) renew(at *attempt, w http.ResponseWriter, r *http.Request, env *en
 			err = sameSubject(subject, who)
 		}
 		if err != nil {
-			return session.Answer{RefreshToken: s.RefreshToken}, err
+			return unfinished(subject, s), err
 		}
 		return refreshed{Profile: clean(who, env.provider), Session: s}.answer(a.now())
 	}

@@ -55,6 +55,15 @@ func unbind(kept string) (subject, token string) {
 	return string(decoded), token
 }
 
+// unfinished is the answer of a refresh that has failed: nothing, or a token that came all
+// the same and is used from then on.
+func unfinished(subject string, s Session) session.Answer {
+	if s.RefreshToken == "" {
+		return session.Answer{}
+	}
+	return session.Answer{RefreshToken: bind(subject, s.RefreshToken)}
+}
+
 // sameSubject refuses an answer about somebody else than the one who has signed in (OpenID
 // Connect Core, 12.2). Such a session is not to be trusted any more.
 func sameSubject(was string, who Profile) error {

@@ -67,3 +67,33 @@ func TestAnIssuerThatMisbehavesLater(t *testing.T) {
 		t.Errorf("%d misbehaviours were tried, want 40", tried)
 	}
 }
+
+// TestAHiccupOfTheIssuerEndsNoSession: the issuer gives out a new refresh token, and then
+// fails. It ends sessions whose old token is used again, so that this must not be.
+func TestAHiccupOfTheIssuerEndsNoSession(t *testing.T) {
+	t.Parallel()
+	o := authtest.StartOIDC(t, authtest.Options{TLS: true})
+	p := open(t, o, "")
+	b := p.browser()
+	if res, err := b.SignIn("oidc", production, o.SignIn); err != nil || res.Session == nil {
+		t.Fatalf("the sign-in: %d %+v, %v", res.Status, res.Error, err)
+	}
+	tried := 0
+	for _, m := range authtest.Misbehaviours() {
+		if m.Name != "the userinfo fails with a page" && m.Name != "the key set fails with a page" && m.Name != "the ID token is of another client" {
+			continue
+		}
+		tried++
+		o.Misbehave(m)
+		if res, err := b.Refresh("oidc", production); err != nil || m.Name != "the key set fails with a page" && res.Status != http.StatusUnauthorized {
+			t.Errorf("%s: %d, %v, want a refusal", m.Name, res.Status, err)
+		}
+		o.Misbehave(authtest.Misbehaviour{})
+		if res, err := b.Refresh("oidc", production); err != nil || res.Status != http.StatusOK {
+			t.Errorf("%s: afterwards %d %+v, %v", m.Name, res.Status, res.Error, err)
+		}
+	}
+	if tried < 2 {
+		t.Errorf("%d hiccups were tried", tried)
+	}
+}
