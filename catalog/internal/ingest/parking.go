@@ -8,7 +8,7 @@ import (
 
 // parkedFrom is how many bytes of documents an outcome keeps in memory. A Location may
 // lead to tens of thousands of entities, which are stored in one transaction.
-const parkedFrom = 8 << 20
+const parkedFrom = 4 << 20
 
 // A parking keeps the documents of one outcome: the first ones in memory, those
 // beyond parkedFrom in a temporary file.

@@ -22,8 +22,8 @@ const (
 	liteRows = 64
 	// pgRows bounds the memory of a statement, which is encoded as a whole; docRows is
 	// that of rows with documents.
-	pgRows  = 5000
-	docRows = 1000
+	pgRows  = 2500
+	docRows = 500
 )
 
 // insertInto describes a bulk. Columns are "name type" with PostgreSQL's type; tail
