@@ -361,11 +361,14 @@ func (a *acceptance) writeClaims(ctx context.Context) error {
 				done = append(done, own.ID)
 			}
 		}
-		if s.key == s.original {
-			continue
-		}
 		for _, c := range s.claims {
 			if c.LocationKey != s.key || s.holds(c.Source) {
+				continue
+			}
+			if s.key == s.original {
+				if bytes.Equal(c.Hash, held.Hash) {
+					done = append(done, c.ID) // the content of that holder stands again
+				}
 				continue
 			}
 			join = append(join, store.Edge{Source: c.Source, Target: held.ID, Via: c.Via})

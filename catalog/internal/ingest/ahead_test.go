@@ -247,3 +247,20 @@ func TestOnlyWhatCannotBeReadBacksOff(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatGoesWhileItIsStored: the first outcome of an entity is in one batch with that of
+// its Location, which does not lead to it any more.
+func TestWhatGoesWhileItIsStored(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.file("a.yaml", documents(yamlComponent("a", ""), yamlComponent("b", "")))
+		w.provide("test", location("loc", "a.yaml"))
+		w.step()
+		w.file("a.yaml", yamlComponent("b", ""))
+		if found, err := w.engine.Refresh(t.Context(), "location:default/loc"); err != nil || !found {
+			t.Fatal(found, err)
+		}
+		w.step()
+		w.settle()
+		w.expect("component:default/b", "location:default/loc")
+	})
+}

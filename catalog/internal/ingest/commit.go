@@ -441,7 +441,9 @@ func (c *commit) replaceEdges(ctx context.Context, got *accepted) error {
 	}
 	c.restitch = append(c.restitch, rel.restitch...)
 	c.out.orphans, c.out.woken = c.out.orphans || rel.orphans, c.out.woken || rel.woken
-	c.out.deleted += rel.deleted
+	c.out.deleted += len(rel.deleted)
+	// What goes at once may be in the batch itself: nothing more is stored for it.
+	c.batch = slices.DeleteFunc(c.batch, func(f *finished) bool { return slices.Contains(rel.deleted, f.due.ID) })
 	return nil
 }
 

@@ -45,7 +45,7 @@ func (e *Engine) DeleteOrphans(ctx context.Context) (deleted int, err error) {
 			if err != nil {
 				return err
 			}
-			gone = got.deleted
+			gone = len(got.deleted)
 			return nil
 		})
 		if err != nil {

@@ -451,7 +451,7 @@ func (p *Provider) remove(ctx context.Context, tx *store.Tx, ids []int64, claime
 	if err != nil {
 		return err
 	}
-	sum.removed += gone.deleted
+	sum.removed += len(gone.deleted)
 	return nil
 }
 

@@ -14,7 +14,7 @@ type released struct {
 	restitch []string // became orphans, or were handed over
 	orphans  bool     // there are new ones
 	woken    bool
-	deleted  int
+	deleted  []int64 // rows that are no more
 }
 
 // release looks after rows that lost an edge: the best claim takes over a row that
@@ -241,7 +241,7 @@ func promote(ctx context.Context, tx *store.Tx, now time.Time, states []*store.S
 }
 
 type erased struct {
-	deleted int
+	deleted []int64
 	woken   bool
 }
 
@@ -282,7 +282,7 @@ func erase(ctx context.Context, tx *store.Tx, now time.Time, roots []int64) (*er
 		if err := tx.DeleteStates(ctx, now, now.Add(PeerDelay), ids, refs); err != nil {
 			return nil, err
 		}
-		out.deleted += len(ids)
+		out.deleted = append(out.deleted, ids...)
 		return out, out.restore(ctx, tx, now, alive)
 	}
 	return out, nil
