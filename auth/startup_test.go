@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 )
 
 // boot starts a production backend, and returns why it does not start, and what it logged.
+// Check, which is --check, must say the same without starting.
 func boot(t *testing.T, yaml string, features ...backend.Feature) (why, log string) {
 	t.Helper()
 	cfg, err := backendtest.Config(t, yaml)
@@ -22,8 +24,15 @@ func boot(t *testing.T, yaml string, features ...backend.Feature) (why, log stri
 	}
 	var out strings.Builder
 	b := backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.NewTextHandler(&out, nil)), backend.Rehearse())
-	b.Add(features...)
-	if err := b.Start(t.Context()); err != nil {
+	unstarted := backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.DiscardHandler))
+	for _, b := range []*backend.Backend{b, unstarted} {
+		b.Add(features...)
+	}
+	err = b.Start(t.Context())
+	if checked := unstarted.Check(); fmt.Sprint(checked) != fmt.Sprint(err) {
+		t.Errorf("--check says %v, the start %v", checked, err)
+	}
+	if err != nil {
 		var boot *backend.BootError
 		if !errors.As(err, &boot) {
 			t.Fatal(err)
