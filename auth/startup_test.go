@@ -88,6 +88,9 @@ auth:
 			"auth.providers.oidc.production.signIn.resolvers[0].resolver: required key is missing"}},
 		{"no resolver at all", change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), []string{
 			"auth.providers.oidc.production.signIn.resolvers: nobody can sign in: no provider (oidc) has a sign-in resolver, and there is no default one (app-config.yaml:12:13)", "fix: list one"}},
+		{"no resolver beside a guest whom production refuses", strings.Replace(change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), "  providers:\n", "  providers:\n    guest: {}\n", 1), []string{
+			"auth.providers.oidc.production.signIn.resolvers: nobody can sign in: no provider (oidc) has a sign-in resolver, and there is no default one: guest refuses everybody in this environment (app-config.yaml:13:13)", "fix: list one"}},
+		{"no resolver beside a guest", strings.Replace(change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), "  providers:\n", "  providers:\n    guest: {dangerouslyAllowOutsideDevelopment: true}\n", 1), nil},
 		{"no secret", change("secret: a-secret-of-these-tests", ""), []string{
 			"auth.session.secret: required key is missing: the sign-in with oidc seals its cookies with it (app-config.yaml:3:3)", "fix: make one with: openssl rand -base64 32"}},
 		{"a secret that is none", change("a-secret-of-these-tests", "changeme"), []string{
