@@ -95,7 +95,7 @@ func newProvider(spec ProviderSpec, custom map[string]SignInResolver, base strin
 
 // newProxy puts a proxy provider in order.
 func newProxy(spec ProxySpec, custom map[string]SignInResolver) (*proxy, error) {
-	out := &proxy{id: spec.ID, client: spec.Provider, scriptsOnly: spec.ScriptsOnly}
+	out := &proxy{id: spec.ID, client: spec.Provider, scriptsOnly: spec.ScriptsOnly, refuses: spec.Refuses}
 	if spec.Provider == nil {
 		return out, nil
 	}
@@ -206,15 +206,25 @@ func (a *api) checkResolvers(p params) error {
 			}
 		}
 	}
+	var refusing []string
 	for _, one := range a.proxies {
-		if len(one.chain) > 0 {
+		switch {
+		case len(one.chain) == 0:
+		case one.refuses:
+			refusing = append(refusing, one.id)
+		default:
 			return nil
 		}
+	}
+	none := fmt.Sprintf("nobody can sign in: no provider (%s) has a sign-in resolver, and there is no default one", strings.Join(used, ", "))
+	if len(refusing) > 0 {
+		slices.Sort(refusing)
+		none += ": " + strings.Join(refusing, " and ") + " refuses everybody in this environment"
 	}
 	id := used[0]
 	env := slices.Sorted(maps.Keys(a.providers[id].envs))[0]
 	return config.AtWithFix("auth.providers."+id+"."+env+".signIn.resolvers",
-		fmt.Errorf("nobody can sign in: no provider (%s) has a sign-in resolver, and there is no default one", strings.Join(used, ", ")),
+		errors.New(none),
 		"list one, such as {resolver: emailMatchingUserEntityProfileEmail}; docs/sign-in.md has a table of them")
 }
 

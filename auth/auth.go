@@ -157,6 +157,7 @@ type proxy struct {
 	client      ProxyProvider
 	chain       chain
 	scriptsOnly bool
+	refuses     bool
 }
 
 // environment finds the one that a request is about: the query says it, or else the state.

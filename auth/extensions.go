@@ -85,6 +85,9 @@ type ProxySpec struct {
 	// ScriptsOnly refuses requests without the header X-Requested-With: XMLHttpRequest,
 	// which other sites cannot send. It is for providers that trust everybody.
 	ScriptsOnly bool
+	// Refuses says that Provider refuses everybody in the environment that the backend runs
+	// in: it answers, but is not a way to sign in.
+	Refuses bool
 }
 
 // AddProvider adds a way to sign in at an identity provider.

@@ -63,6 +63,30 @@ func TestARejectedRefreshEndsTheSession(t *testing.T) {
 	}
 }
 
+// TestACookieThatCannotBeOpenedStays holds that only a session which is known to have ended
+// takes its cookies along: the environments of a provider share the names of theirs, and a
+// replica with another secret knows nothing of the session (contract/auth.md section 2.7).
+func TestACookieThatCannotBeOpenedStays(t *testing.T) {
+	t.Parallel()
+	staging := strings.Replace(production, "      production:\n", "      staging: {clientId: id, clientSecret: x}\n      production:\n", 1)
+	p, stranger := open(t, staging), openAlone(t, strings.Replace(staging, "a-secret-of-these-tests", "another-secret-of-these-tests", 1))
+	b := p.browser()
+	b.signIn("alice", "")
+	refused := func(who, path string) {
+		t.Helper()
+		a := b.script("GET", path)
+		if e := a.error(t); a.status != 401 || !strings.Contains(e.Error.Message, "cannot be opened") || len(a.header.Values("Set-Cookie")) > 0 {
+			t.Errorf("%s: %d %s %q", who, a.status, e.Error.Message, a.header.Values("Set-Cookie"))
+		}
+	}
+	refused("another environment", "/idp/refresh?env=staging")
+	base := b.base
+	b.base = stranger.URL + "/api/auth" // the same host to a cookie jar, which ignores ports
+	refused("another secret", "/idp/refresh?env=production")
+	b.base = base
+	b.script("GET", "/idp/refresh?env=production").session(t)
+}
+
 // TestANewSignInStartsFromNothing holds that nothing of an earlier session of the browser
 // is part of the next one (contract/auth.md S6).
 func TestANewSignInStartsFromNothing(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // parser, would take for the app's.
 func TestSEC5_OriginsAreParsedNotPrefixes(t *testing.T) {
 	t.Parallel()
-	p := open(t, strings.Replace(production, "auth:\n", "auth:\n  experimentalExtraAllowedOrigins: ['https://*.preview.acme.example']\n", 1))
+	p := open(t, strings.Replace(production, "auth:\n", "auth:\n  experimentalExtraAllowedOrigins: ['https://*.preview.acme.example', 'https://preview-*.example']\n", 1))
 	b := p.browser()
 	for _, tt := range []struct {
 		origin string
@@ -41,12 +41,21 @@ func TestSEC5_OriginsAreParsedNotPrefixes(t *testing.T) {
 		{"//app.example", 400},
 		{"javascript://app.example/%0aalert(1)", 400},
 		{"null", 400},
+		{"https://preview-x.example", 302},
+		{"https://preview-x\u3002evil.example", 400}, // browsers take these for dots
+		{"https://preview-x\uff0eevil.example", 400},
+		{"https://preview-x\uff61evil.example", 400},
+		{"https://preview-x%E3%80%82evil.example", 400},
+		{"https://preview-x%2eevil.example", 400},
+		{"https://preview-\u212a.example", 400}, // and this for a k
+		{"https://[fe80::1%25preview-x.example]", 400},
 	} {
 		if a := b.do("GET", "/idp/start?env=production&origin="+url.QueryEscape(tt.origin), ""); a.status != tt.status {
 			t.Errorf("origin %q: %d %s, want %d", tt.origin, a.status, a.body, tt.status)
 		}
 	}
-	for _, redirect := range []string{"https://evil.example/x", "//evil.example", `http://app.example\@evil.example`, "http://app.example@evil.example", "javascript:alert(1)", "/settings"} {
+	for _, redirect := range []string{"https://evil.example/x", "//evil.example", `http://app.example\@evil.example`, "http://app.example@evil.example", "javascript:alert(1)", "/settings",
+		"https://preview-x\u3002evil.example/", "https://preview-x%EF%BC%8Eevil.example/"} {
 		if a := b.do("GET", "/idp/start?env=production&flow=redirect&redirectUrl="+url.QueryEscape(redirect), ""); a.status != 403 {
 			t.Errorf("redirectUrl %q: %d %s", redirect, a.status, a.body)
 		}

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 )
 
 // boot starts a production backend, and returns why it does not start, and what it logged.
+// Check, which is --check, must say the same without starting.
 func boot(t *testing.T, yaml string, features ...backend.Feature) (why, log string) {
 	t.Helper()
 	cfg, err := backendtest.Config(t, yaml)
@@ -22,8 +24,15 @@ func boot(t *testing.T, yaml string, features ...backend.Feature) (why, log stri
 	}
 	var out strings.Builder
 	b := backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.NewTextHandler(&out, nil)), backend.Rehearse())
-	b.Add(features...)
-	if err := b.Start(t.Context()); err != nil {
+	unstarted := backend.New(backend.WithConfig(cfg), backend.WithLogger(slog.DiscardHandler))
+	for _, b := range []*backend.Backend{b, unstarted} {
+		b.Add(features...)
+	}
+	err = b.Start(t.Context())
+	if checked := unstarted.Check(); fmt.Sprint(checked) != fmt.Sprint(err) {
+		t.Errorf("--check says %v, the start %v", checked, err)
+	}
+	if err != nil {
 		var boot *backend.BootError
 		if !errors.As(err, &boot) {
 			t.Fatal(err)
@@ -79,6 +88,9 @@ auth:
 			"auth.providers.oidc.production.signIn.resolvers[0].resolver: required key is missing"}},
 		{"no resolver at all", change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), []string{
 			"auth.providers.oidc.production.signIn.resolvers: nobody can sign in: no provider (oidc) has a sign-in resolver, and there is no default one (app-config.yaml:12:13)", "fix: list one"}},
+		{"no resolver beside a guest whom production refuses", strings.Replace(change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), "  providers:\n", "  providers:\n    guest: {}\n", 1), []string{
+			"auth.providers.oidc.production.signIn.resolvers: nobody can sign in: no provider (oidc) has a sign-in resolver, and there is no default one: guest refuses everybody in this environment (app-config.yaml:13:13)", "fix: list one"}},
+		{"no resolver beside a guest", strings.Replace(change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), "  providers:\n", "  providers:\n    guest: {dangerouslyAllowOutsideDevelopment: true}\n", 1), nil},
 		{"no secret", change("secret: a-secret-of-these-tests", ""), []string{
 			"auth.session.secret: required key is missing: the sign-in with oidc seals its cookies with it (app-config.yaml:3:3)", "fix: make one with: openssl rand -base64 32"}},
 		{"a secret that is none", change("a-secret-of-these-tests", "changeme"), []string{

@@ -123,9 +123,9 @@ func (b *Backend) Add(features ...Feature) {
 	}
 }
 
-// Check does everything that Start does before it runs the first constructor:
-// it decodes every config section and resolves every dependency. Its error is a
-// *BootError that lists every problem found.
+// Check does everything that Start does before it runs the first hook: it decodes every
+// config section, resolves every dependency, and, if that went well, runs the constructors,
+// which do no I/O. Its error is a *BootError that lists every problem found.
 func (b *Backend) Check() error {
 	_, err := b.inspect()
 	return err
@@ -147,6 +147,9 @@ func (b *Backend) inspect() (warnings []error, problems error) {
 	c.preflight(comp, &found)
 	if !c.unreadable {
 		warnings = c.unknownKeys(comp)
+	}
+	if found.err() == nil {
+		c.construct(comp, &found)
 	}
 	return warnings, found.err()
 }

@@ -74,6 +74,29 @@ func (c *core) plan(features []*feature, found problems) (*composition, error) {
 	return comp, kept.err()
 }
 
+// construct reports what only constructors know to be wrong, as a name in the configuration
+// that means something to a module: it builds the graphs, again without each feature that
+// fails, and throws them away. Constructors do no I/O, so that nothing is started.
+func (c *core) construct(comp *composition, found *problems) {
+	for {
+		scope, err := c.build(comp, newHooks())
+		if err == nil {
+			found.add(nil, c.ensureMounted(comp))
+			return
+		}
+		f := comp.find(scope)
+		found.add(f, c.cfg.Locate(err))
+		if f == nil {
+			return
+		}
+		comp = comp.without(f.name(), err)
+		if err := c.reset(); err != nil {
+			found.add(nil, fmt.Errorf("building again without %s: %w", f.name(), err))
+			return
+		}
+	}
+}
+
 // assemble builds the graph. A feature that fails and may is left out, and the graph
 // is built again without it; constructors have no side effects. So it is with one that
 // fails and may not, to see what else does.

@@ -76,7 +76,7 @@ func register(p params) error {
 		if err != nil {
 			return err
 		}
-		spec.Provider, spec.Default = g, auth.ResolverFunc(g.resolve)
+		spec.Provider, spec.Default, spec.Refuses = g, auth.ResolverFunc(g.resolve), g.refuses
 		if p.Config.DangerouslyAllowOutsideDevelopment && p.Env != backend.DevelopmentEnvironment {
 			p.Log.Warn("everybody who reaches this portal can sign in as guest", "user", p.Config.UserEntityRef, "option", "auth.providers.guest.dangerouslyAllowOutsideDevelopment")
 		}

@@ -125,7 +125,7 @@ func TestOriginPatterns(t *testing.T) {
 			}
 		}
 	}
-	for _, pattern := range []string{"*.acme.com", "acme.com", "*", "ftp://a", "https://", "https://a/b", "https://u@a", "https://{a.acme.com", "https://[a-z].acme.com"} {
+	for _, pattern := range []string{"*.acme.com", "acme.com", "*", "ftp://a", "https://", "https://a/b", "https://u@a", "https://{a.acme.com", "https://[a-z].acme.com", "https://a-*\u3002acme.com", "https://%61.acme.com"} {
 		if _, err := OriginPattern(pattern); err == nil {
 			t.Errorf("%s is accepted", pattern)
 		}

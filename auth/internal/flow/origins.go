@@ -76,7 +76,8 @@ func (o *Origins) Check(what, raw string) (string, error) {
 
 // Origin reduces an absolute http or https URL to scheme, host and port, in lower case and
 // without the port that is the scheme's own. What browsers read differently than url.Parse
-// is refused: backslashes, control characters and spaces, and names before an @.
+// is refused: backslashes, control characters and spaces, names before an @, and hosts with
+// anything but ASCII, as to browsers "。" is a dot and "Ｋ" a k. They send such names as xn--.
 func Origin(raw string) (string, error) {
 	for _, r := range raw {
 		if r == '\\' || r <= ' ' || r == 0x7f {
@@ -91,6 +92,8 @@ func Origin(raw string) (string, error) {
 		return "", errors.New("it does not begin with http:// or https:// and a host")
 	case u.User != nil:
 		return "", errors.New("it has a user name")
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return !inHost(r) && !strings.ContainsRune(":[]", r) }):
+		return "", errors.New("its host has other characters than a-z, 0-9, - and dots; names in other scripts are written as browsers send them, such as xn--bcher-kva.example")
 	}
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	if strings.Contains(host, ":") {
@@ -100,6 +103,11 @@ func Origin(raw string) (string, error) {
 		host += ":" + port
 	}
 	return u.Scheme + "://" + host, nil
+}
+
+// inHost reports whether a character of a host means itself to every browser.
+func inHost(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_'
 }
 
 // OriginPattern reads a pattern for origins: scheme, host and port, in which a star stands
@@ -114,15 +122,20 @@ func OriginPattern(pattern string) (*regexp.Regexp, error) {
 	if rest == "" || strings.ContainsAny(rest, "/\\@ ()[]!+|^$") {
 		return nil, errors.New("is not scheme, host and port; a star stands for one part of the host: https://*.preview.acme.com")
 	}
+	for _, r := range rest {
+		if !inHost(r) && !strings.ContainsRune("*?{},:", r) {
+			return nil, fmt.Errorf("has the character %q, which no browser sends in a host; names in other scripts are written as xn--", r)
+		}
+	}
 	var re strings.Builder
 	re.WriteString("(?i)^")
 	depth := 0
 	for _, r := range pattern {
 		switch {
 		case r == '*':
-			re.WriteString("[^./:]*")
+			re.WriteString("[a-z0-9_-]*")
 		case r == '?':
-			re.WriteString("[^./:]")
+			re.WriteString("[a-z0-9_-]")
 		case r == '{':
 			depth++
 			re.WriteString("(?:")

@@ -66,6 +66,9 @@ auth:
 		"https://a.acme.com%2eevil.example/oauth/x":            false,
 		"https://а.acme.com/oauth/cb":                          false, // Cyrillic
 		"https://a.acme。com/oauth/cb":                          false, // a full stop that some take for a dot
+		"https://a-x\uff0eevil.acme.com/oauth/cb":              false,
+		"https://a-x\uff61evil.acme.com/oauth/cb":              false,
+		"https://a-x%E3%80%82evil.acme.com/oauth/cb":           false,
 		"https://a.acme.com/oauth":                             false,
 		"https://a.acme.com/oauth/../steal":                    false,
 		"https://a.acme.com/oauth/%2e%2e/steal":                false,

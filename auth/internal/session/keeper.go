@@ -23,6 +23,11 @@ import (
 // good (invalid_grant).
 var ErrEnded = errors.New("the session has ended")
 
+// ErrUnreadable is in the errors about cookies that cannot be opened: of another
+// environment of the provider, sealed with a secret that this process does not have, or
+// made up. Somewhere else the session may go on, so that the cookies stay.
+var ErrUnreadable = errors.New("the session cookie cannot be opened")
+
 // ErrBusy is in the errors of refreshes that nobody has an answer to at the moment. They
 // are 503, with RetryAfter; the cookies stay.
 var ErrBusy = errors.New("the session is being refreshed")
@@ -119,7 +124,8 @@ func (k *Keeper) Start(ctx context.Context, i Info) (cookie string, err error) {
 }
 
 // End ends the session of a cookie and returns its refresh token, which the caller may
-// revoke at the identity provider. The error has ErrEnded if there is no such session.
+// revoke at the identity provider. The error has ErrEnded if there is no such session, or
+// ErrUnreadable.
 func (k *Keeper) End(ctx context.Context, provider, env, cookie string) (refreshToken string, err error) {
 	t, err := k.open(provider, env, cookie)
 	if err != nil {
@@ -177,14 +183,14 @@ func (k *Keeper) seal(provider, env string, t ticket) (string, error) {
 	return k.Sealer.Seal(cookiePurpose, place(provider, env), plain)
 }
 
-// open reads a cookie. One that cannot be read is as good as none.
+// open reads a cookie. The error has ErrUnreadable.
 func (k *Keeper) open(provider, env, cookie string) (t ticket, err error) {
 	plain, err := k.Sealer.Open(cookiePurpose, place(provider, env), cookie)
 	if err == nil {
 		err = json.Unmarshal(plain, &t)
 	}
 	if err != nil {
-		return ticket{}, ended(err)
+		return ticket{}, apierr.Authentication.Wrap(ErrUnreadable, "The session cookie cannot be opened: it is of another environment, or was made with another auth.session.secret; sign in again")
 	}
 	return t, nil
 }
@@ -193,7 +199,7 @@ func place(provider, env string) []byte { return []byte(provider + "\x00" + env)
 
 // ended is the 401 for a session that is not there; err, if it is not nil, is logged only.
 func ended(err error) error {
-	if err != nil && !errors.Is(err, errSeal) {
+	if err != nil {
 		return errors.Join(apierr.Authentication.Wrap(ErrEnded, "The session has ended, sign in again"), err)
 	}
 	return apierr.Authentication.Wrap(ErrEnded, "The session has ended, sign in again")

@@ -42,7 +42,7 @@ type Ask func(ctx context.Context, refreshToken string) (Answer, error)
 
 // Refresh refreshes a session. ask is called at most once for each refresh token, by all
 // processes together; it is not cancelled with ctx, as others may wait for it. Errors have
-// ErrEnded (401), or ErrBusy (503), or are those of ask or the database.
+// ErrEnded or ErrUnreadable (401), or ErrBusy (503), or are those of ask or the database.
 func (k *Keeper) Refresh(ctx context.Context, r Request, ask Ask) (Result, error) {
 	t, err := k.open(r.Provider, r.Env, r.Cookie)
 	if err != nil {
