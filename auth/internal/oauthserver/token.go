@@ -215,7 +215,14 @@ func (s *Server) exchange(ctx context.Context, q url.Values, c credentials, prov
 	if t.RefreshToken, g.TokenHash, err = s.newRefreshToken(ctx, g.ID); err != nil {
 		return nil, err
 	}
-	return t, s.Store.AddGrant(ctx, g, s.Refresh.MaxTokensPerUser)
+	alone, err := s.Store.AddGrant(ctx, g, s.Refresh.MaxTokensPerUser)
+	if err != nil {
+		return nil, err
+	}
+	if !alone { // somebody has used the code since, and was told so
+		return nil, refuse("invalid_grant", "Authorization code already used")
+	}
+	return t, nil
 }
 
 // usedTwice ends what a code has begun: one of the two who used it has stolen it (RFC 6749,

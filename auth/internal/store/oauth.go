@@ -58,6 +58,7 @@ const (
 	AuthorizationPending  = "pending"
 	AuthorizationApproved = "approved"
 	AuthorizationRejected = "rejected"
+	AuthorizationMisused  = "misused" // its code was used twice
 )
 
 // An Authorization is a question to a user: may this client act as you?
@@ -156,6 +157,14 @@ var (
 
 	useCode = db.Same(`UPDATE oauth_codes SET used = true WHERE code_hash = $1 AND used = false`)
 
+	misuseCode = db.Same(`
+	UPDATE oauth_authorizations SET status = 'misused' WHERE id IN (SELECT authorization_id FROM oauth_codes WHERE code_hash = $1)`)
+
+	// lockCode changes nothing. It holds the row until the grant is there, so that who uses
+	// the code once more waits, and then finds the grant to delete.
+	lockCode = db.Same(`
+	UPDATE oauth_authorizations SET status = 'approved' WHERE id IN (SELECT authorization_id FROM oauth_codes WHERE code_hash = $1) AND status = 'approved'`)
+
 	deleteGrantOfCode = db.Same(`DELETE FROM oauth_grants WHERE code_hash = $1`)
 )
 
@@ -183,9 +192,17 @@ func (s *Store) UseCode(ctx context.Context, codeHash string) (bool, error) {
 	return ok, nil
 }
 
-// EndGrantOfCode deletes the grant that began with a code.
+// EndGrantOfCode deletes the grant that began with a code, and has AddGrant refuse one that
+// is yet to begin with it.
 func (s *Store) EndGrantOfCode(ctx context.Context, codeHash string) error {
-	if _, err := s.db.Exec(ctx, deleteGrantOfCode, codeHash); err != nil {
+	err := db.Retry(ctx, s.db, func(c db.Conn) error {
+		if _, err := c.Exec(ctx, misuseCode, codeHash); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, deleteGrantOfCode, codeHash)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("end the grant of a code: %w", err)
 	}
 	return nil
@@ -233,20 +250,26 @@ var (
 	deleteGrantsOf = db.Same(`DELETE FROM oauth_grants WHERE user_entity_ref = $1`)
 )
 
-// AddGrant stores a grant that begins at CreatedAt, in place of an older one of the same
-// user and client. Of the user's grants the most used lately stay.
-func (s *Store) AddGrant(ctx context.Context, g Grant, most int) error {
-	err := db.Retry(ctx, s.db, func(c db.Conn) error {
+// AddGrant stores a grant that begins at CreatedAt with the code of CodeHash, in place of an
+// older one of the same user and client. Of the user's grants the most used lately stay. It
+// reports false, and stores nothing, if EndGrantOfCode was called for the code, or if there
+// is no such code.
+func (s *Store) AddGrant(ctx context.Context, g Grant, most int) (ok bool, err error) {
+	err = db.Retry(ctx, s.db, func(c db.Conn) error {
+		n, err := c.Exec(ctx, lockCode, g.CodeHash)
+		if ok = n > 0; err != nil || !ok {
+			return err
+		}
 		if _, err := c.Exec(ctx, replaceGrant, g.ID, g.User, g.ClientID, g.ClientName, g.Scope, g.TokenHash, g.CodeHash, db.At(g.CreatedAt)); err != nil {
 			return err
 		}
-		_, err := c.Exec(ctx, deleteOldestGrants, g.User, most)
+		_, err = c.Exec(ctx, deleteOldestGrants, g.User, most)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store a grant of %s: %w", g.User, err)
+		return false, fmt.Errorf("store a grant of %s: %w", g.User, err)
 	}
-	return nil
+	return ok, nil
 }
 
 // Grant returns the grant with an id; false if there is none.
