@@ -203,7 +203,7 @@ func (w *world) agree(q url.Values) string {
 
 // exchange are the parameters that go with request.
 func exchange(code string, changed ...string) url.Values {
-	q := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
+	q := url.Values{"grant_type": {"authorization_code"}, "client_id": {cli}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
 	for i := 0; i < len(changed); i += 2 {
 		q.Set(changed[i], changed[i+1])
 		if changed[i+1] == "" {
@@ -378,10 +378,10 @@ func TestRFC7636_CodesNeedTheirVerifier(t *testing.T) {
 			t.Errorf("%s: %d %s", tt.name, a.status, a.body)
 		}
 	}
-	if a := w.post("/v1/token", "", exchange(w.agree(request()), "client_id", cli)); a.status != 200 {
-		t.Errorf("with its client: %d %s", a.status, a.body)
+	if a := w.post("/v1/token", "", exchange(w.agree(request()), "client_id", "")); !a.refused(400, "invalid_request") || a.json["error_description"] != "client_id is missing" {
+		t.Errorf("without its client: %d %s", a.status, a.body)
 	}
-	body, _ := json.Marshal(map[string]string{"grant_type": "authorization_code", "code": w.agree(request()), "redirect_uri": callback, "code_verifier": verifier})
+	body, _ := json.Marshal(map[string]string{"grant_type": "authorization_code", "client_id": cli, "code": w.agree(request()), "redirect_uri": callback, "code_verifier": verifier})
 	if a := w.do("POST", "/v1/token", "", "application/json", string(body)); a.status != 200 {
 		t.Errorf("as JSON: %d %s", a.status, a.body)
 	}
@@ -486,13 +486,19 @@ func TestClientAuthentication(t *testing.T) {
 		{"two ids", basic(id, secret), []string{"client_id", cli}, 401, "invalid_client"},
 		{"both", basic(id, secret), []string{"client_id", id, "client_secret", secret}, 400, "invalid_request"},
 	} {
-		code := w.agree(request("client_id", id, "redirect_uri", cb, "code_challenge", "", "code_challenge_method", ""))
-		a := w.post("/v1/token", tt.as, exchange(code, append([]string{"redirect_uri", cb, "code_verifier", ""}, tt.body...)...))
-		if a.status != tt.status || tt.code != "" && !a.refused(tt.status, tt.code) {
-			t.Errorf("%s: %d %s", tt.name, a.status, a.body)
-		}
-		if (a.header.Get("WWW-Authenticate") != "") != (a.status == 401 && tt.as != "") {
-			t.Errorf("%s: WWW-Authenticate %q", tt.name, a.header.Get("WWW-Authenticate"))
+		// PKCE takes the place of no secret: the one who began the flow need not be the client.
+		for pkce, changed := range map[string][2][]string{
+			"without PKCE": {{"code_challenge", "", "code_challenge_method", ""}, {"code_verifier", ""}},
+			"with PKCE":    {},
+		} {
+			code := w.agree(request(append([]string{"client_id", id, "redirect_uri", cb}, changed[0]...)...))
+			a := w.post("/v1/token", tt.as, exchange(code, slices.Concat([]string{"client_id", "", "redirect_uri", cb}, changed[1], tt.body)...))
+			if a.status != tt.status || tt.code != "" && !a.refused(tt.status, tt.code) {
+				t.Errorf("%s, %s: %d %s", tt.name, pkce, a.status, a.body)
+			}
+			if (a.header.Get("WWW-Authenticate") != "") != (a.status == 401 && tt.as != "") {
+				t.Errorf("%s, %s: WWW-Authenticate %q", tt.name, pkce, a.header.Get("WWW-Authenticate"))
+			}
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -634,8 +640,8 @@ func TestRefreshTokens(t *testing.T) {
 		}
 		for range 2 {
 			w.advance(time.Minute)
-			id, _ := w.register(t)
-			w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "redirect_uri", "http://localhost/cb")
+			id, secret := w.register(t)
+			w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "client_id", id, "client_secret", secret, "redirect_uri", "http://localhost/cb")
 		}
 		if a := w.renew(two); a.status != 400 {
 			t.Errorf("the third grant back is alive: %d", a.status)
@@ -772,11 +778,11 @@ func TestCleanup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	id, _ := w.register(t)
+	id, secret := w.register(t)
 	late := w.ask(request())
 	w.advance(59 * time.Minute)
 	code := w.agree(request())
-	kept := w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "redirect_uri", "http://localhost/cb")
+	kept := w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "client_id", id, "client_secret", secret, "redirect_uri", "http://localhost/cb")
 	w.advance(5 * time.Minute)
 	clean()
 	if a := w.post("/v1/token", "", exchange(code)); a.status != 200 {

@@ -91,6 +91,10 @@ func invalidClient(basic bool) error {
 	return f
 }
 
+// public reports whether the client of an id is known by a document, and so has no secret.
+// The ids of those that have registered, which all got one, are not URLs.
+func public(id string) bool { return strings.Contains(id, "://") }
+
 // check makes sure that what a client shows is right, as far as it shows anything. It
 // reports whether the client has proved who it is.
 func (s *Server) check(ctx context.Context, c credentials) (proved bool, err error) {
@@ -192,9 +196,10 @@ func (s *Server) exchange(ctx context.Context, q url.Values, c credentials, prov
 		return nil, refuse("invalid_grant", "Authorization code expired")
 	case c.id != "" && c.id != a.ClientID:
 		return nil, refuse("invalid_grant", "The code is not for this client")
-	case a.Challenge == "" && !proved:
-		// Without PKCE the secret is all that ties the code to the client.
-		return nil, invalidClient(c.basic)
+	case !public(a.ClientID) && !proved:
+		return nil, invalidClient(c.basic) // RFC 6749, 4.1.3
+	case c.id == "":
+		return nil, refuse("invalid_request", "client_id is missing")
 	case redirect != a.RedirectURI:
 		return nil, refuse("invalid_grant", "Redirect URI mismatch")
 	case !provesPKCE(a, verifier):
@@ -369,8 +374,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	public := s.Documents.Enabled && (c.id == s.cliID() || strings.Contains(c.id, "://"))
-	if !proved && !public {
+	if !proved && !(s.Documents.Enabled && public(c.id)) {
 		return invalidClient(c.basic)
 	}
 	token, err := one(q, "token")
