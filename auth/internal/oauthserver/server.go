@@ -133,6 +133,14 @@ type client struct {
 	redirectURIs []string
 	secretHash   string // empty for public clients
 	allowed      []Pattern
+
+	// What it has registered to be limited to; empty means no limit.
+	scopes, grants []string
+}
+
+// may reports whether a client that has registered a list may use one of its kind.
+func may(registered []string, name string) bool {
+	return len(registered) == 0 || slices.Contains(registered, name)
 }
 
 // documented reports whether the client is known by its document.
@@ -177,7 +185,8 @@ func (s *Server) find(ctx context.Context, id string) (client, error) {
 			return client{}, err
 		}
 		if ok {
-			return client{id: c.ID, name: c.Name, redirectURIs: c.RedirectURIs, secretHash: c.SecretHash, allowed: s.redirects.registration}, nil
+			return client{id: c.ID, name: c.Name, redirectURIs: c.RedirectURIs, secretHash: c.SecretHash, allowed: s.redirects.registration,
+				scopes: strings.Fields(c.Scope), grants: c.GrantTypes}, nil
 		}
 	}
 	return client{}, refuse("invalid_client", "Invalid client_id")

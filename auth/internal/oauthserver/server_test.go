@@ -673,6 +673,55 @@ func TestRefreshTokensEndWithTheUser(t *testing.T) {
 	}
 }
 
+// TestRFC7591_WhatAClientRegistersHolds registers clients with limits of their own.
+func TestRFC7591_WhatAClientRegistersHolds(t *testing.T) {
+	t.Parallel()
+	w := open(t, everything)
+	const cb = "http://localhost/cb"
+	for _, tt := range []struct {
+		name, registered, asked string
+		code                    string // of the error at authorize
+		scope                   string // of the tokens
+	}{
+		{"nothing", ``, "openid offline_access", "", "openid offline_access"},
+		{"all scopes", `,"scope":"openid offline_access"`, "openid offline_access", "", "openid offline_access"},
+		{"one scope, and asks for it", `,"scope":"openid"`, "openid", "", "openid"},
+		{"one scope, and asks for none", `,"scope":"openid"`, "", "", "openid"},
+		{"one scope, and asks for another", `,"scope":"openid"`, "openid offline_access", "invalid_scope", ""},
+		{"both grants", `,"response_types":["code"],"grant_types":["authorization_code","refresh_token"]`, "openid offline_access", "", "openid offline_access"},
+		{"codes only", `,"grant_types":["authorization_code"]`, "openid offline_access", "", "openid"},
+		{"refresh tokens only", `,"grant_types":["refresh_token"]`, "openid", "unauthorized_client", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := w.do("POST", "/v1/register", "", "application/json", `{"redirect_uris":["`+cb+`"]`+tt.registered+`}`)
+			id, secret := fmt.Sprint(a.json["client_id"]), fmt.Sprint(a.json["client_secret"])
+			var want map[string]any
+			if err := json.Unmarshal([]byte(`{"redirect_uris":["`+cb+`"],"client_id":"`+id+`","client_secret":"`+secret+`"`+tt.registered+`}`), &want); err != nil {
+				t.Fatal(err)
+			}
+			if a.status != 201 || fmt.Sprint(a.json) != fmt.Sprint(want) {
+				t.Errorf("%d %s, want %v", a.status, a.body, want)
+			}
+			q := request("client_id", id, "redirect_uri", cb, "scope", tt.asked)
+			if tt.code != "" {
+				if to, err := url.Parse(w.get("/v1/authorize?" + q.Encode()).header.Get("Location")); err != nil || to.Host != "localhost" || to.Query().Get("error") != tt.code {
+					t.Errorf("%v, %v", to, err)
+				}
+				return
+			}
+			got := w.post("/v1/token", "", exchange(w.agree(q), "client_id", id, "client_secret", secret, "redirect_uri", cb))
+			if got.json["scope"] != tt.scope || (got.json["refresh_token"] != nil) != strings.Contains(tt.scope, "offline_access") {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	for _, scope := range []string{`a\u0000b`, `a\"b`, `ä`, strings.Repeat("x", 1001)} {
+		if a := w.do("POST", "/v1/register", "", "application/json", `{"redirect_uris":["`+cb+`"],"scope":"`+scope+`"}`); !a.refused(400, "invalid_client_metadata") {
+			t.Errorf("%.20s: %d %s", scope, a.status, a.body)
+		}
+	}
+}
+
 // TestBodies holds the forms of bodies.
 func TestBodies(t *testing.T) {
 	t.Parallel()

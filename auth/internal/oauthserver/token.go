@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -424,10 +425,37 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 			return refuse("invalid_request", "Only the grant types 'authorization_code' and 'refresh_token' are supported")
 		}
 	}
+	if len(in.Scope) > 1000 || !scopeText.MatchString(in.Scope) {
+		return refuse("invalid_client_metadata", "scope is not names separated by spaces, 1000 characters at most")
+	}
 	secret := random()
-	c := store.OAuthClient{ID: random(), SecretHash: hashOf(secret), Name: display(in.ClientName), RedirectURIs: in.RedirectURIs}
+	c := store.OAuthClient{ID: random(), SecretHash: hashOf(secret), Name: display(in.ClientName), RedirectURIs: in.RedirectURIs,
+		Scope: in.Scope, GrantTypes: distinct(in.GrantTypes), ResponseTypes: distinct(in.ResponseTypes)}
 	if err := s.Store.AddClient(r.Context(), c, s.Now()); err != nil {
 		return err
 	}
-	return httpx.JSON(w, http.StatusCreated, map[string]any{"client_id": c.ID, "redirect_uris": c.RedirectURIs, "client_secret": secret})
+	return httpx.JSON(w, http.StatusCreated, registered{ClientID: c.ID, RedirectURIs: c.RedirectURIs, ClientSecret: secret,
+		ClientName: c.Name, Scope: c.Scope, GrantTypes: c.GrantTypes, ResponseTypes: c.ResponseTypes})
+}
+
+// registered is the answer to a registration. The first three members are always there;
+// the rest says what was stored of what the client has sent (RFC 7591, 3.2.1).
+type registered struct {
+	ClientID      string   `json:"client_id"`
+	RedirectURIs  []string `json:"redirect_uris"`
+	ClientSecret  string   `json:"client_secret"`
+	ClientName    string   `json:"client_name,omitempty"`
+	Scope         string   `json:"scope,omitempty"`
+	GrantTypes    []string `json:"grant_types,omitempty"`
+	ResponseTypes []string `json:"response_types,omitempty"`
+}
+
+// scopeText is the form of RFC 6749, 3.3, and empty.
+var scopeText = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e ]*$`)
+
+// distinct returns the strings of list in order, each once.
+func distinct(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
 }

@@ -16,22 +16,30 @@ type OAuthClient struct {
 	SecretHash   string
 	Name         string
 	RedirectURIs []string
+
+	// What it has said it will use; empty if it has said nothing.
+	Scope                     string // separated by spaces
+	GrantTypes, ResponseTypes []string
 }
 
 var (
 	insertClient = db.Same(`
-	INSERT INTO oauth_clients (client_id, secret_hash, name, redirect_uris, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $5)`)
+	INSERT INTO oauth_clients (client_id, secret_hash, name, redirect_uris, scope, grant_types, response_types, created_at, used_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`)
 
-	selectClient = db.Same(`SELECT client_id, secret_hash, name, redirect_uris FROM oauth_clients WHERE client_id = $1`)
+	selectClient = db.Same(`
+	SELECT client_id, secret_hash, name, redirect_uris, scope, grant_types, response_types FROM oauth_clients WHERE client_id = $1`)
 )
 
 // AddClient stores a client that has registered at now.
 func (s *Store) AddClient(ctx context.Context, c OAuthClient, now time.Time) error {
-	uris, err := json.Marshal(c.RedirectURIs)
-	if err != nil {
+	uris, err1 := json.Marshal(append([]string{}, c.RedirectURIs...))
+	grants, err2 := json.Marshal(append([]string{}, c.GrantTypes...))
+	responses, err3 := json.Marshal(append([]string{}, c.ResponseTypes...))
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	if _, err := s.db.Exec(ctx, insertClient, c.ID, c.SecretHash, c.Name, string(uris), db.At(now)); err != nil {
+	if _, err := s.db.Exec(ctx, insertClient, c.ID, c.SecretHash, c.Name, string(uris), c.Scope, string(grants), string(responses), db.At(now)); err != nil {
 		return fmt.Errorf("store client %s: %w", c.ID, err)
 	}
 	return nil
@@ -39,13 +47,13 @@ func (s *Store) AddClient(ctx context.Context, c OAuthClient, now time.Time) err
 
 // Client returns the client with an id; false if there is none.
 func (s *Store) Client(ctx context.Context, id string) (c OAuthClient, ok bool, err error) {
-	var uris string
-	err = s.db.QueryRow(ctx, selectClient, id).Scan(&c.ID, &c.SecretHash, &c.Name, &uris)
+	var uris, grants, responses string
+	err = s.db.QueryRow(ctx, selectClient, id).Scan(&c.ID, &c.SecretHash, &c.Name, &uris, &c.Scope, &grants, &responses)
 	if errors.Is(err, db.ErrNoRows) {
 		return OAuthClient{}, false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal([]byte(uris), &c.RedirectURIs)
+		err = errors.Join(json.Unmarshal([]byte(uris), &c.RedirectURIs), json.Unmarshal([]byte(grants), &c.GrantTypes), json.Unmarshal([]byte(responses), &c.ResponseTypes))
 	}
 	if err != nil {
 		return OAuthClient{}, false, fmt.Errorf("read a client: %w", err)

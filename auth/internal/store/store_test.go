@@ -25,12 +25,14 @@ func each(t *testing.T, test func(t *testing.T, s *store.Store)) {
 
 func TestClients(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
-		c := store.OAuthClient{ID: "c", SecretHash: "hash", Name: "A tool", RedirectURIs: []string{"http://localhost/a", "http://localhost/b?c=d&e"}}
+		c := store.OAuthClient{ID: "c", SecretHash: "hash", Name: "A tool", RedirectURIs: []string{"http://localhost/a", "http://localhost/b?c=d&e"},
+			Scope: "openid offline_access", GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}}
 		if err := s.AddClient(t.Context(), c, noon); err != nil {
 			t.Fatal(err)
 		}
 		got, ok, err := s.Client(t.Context(), "c")
-		if err != nil || !ok || got.Name != c.Name || got.SecretHash != c.SecretHash || !slices.Equal(got.RedirectURIs, c.RedirectURIs) {
+		if err != nil || !ok || got.Name != c.Name || got.SecretHash != c.SecretHash || !slices.Equal(got.RedirectURIs, c.RedirectURIs) ||
+			got.Scope != c.Scope || !slices.Equal(got.GrantTypes, c.GrantTypes) || !slices.Equal(got.ResponseTypes, c.ResponseTypes) {
 			t.Errorf("%+v, %v, %v", got, ok, err)
 		}
 		if _, ok, err := s.Client(t.Context(), "d"); ok || err != nil {
