@@ -67,6 +67,7 @@ type params struct {
 	Root       *config.Config
 	Extensions *Extensions
 	Router     backend.Router
+	Limits     backend.RateLimits
 	Auth       backend.Auth
 	Tokens     backend.UserTokens
 	Clients    backend.Clients
@@ -95,17 +96,18 @@ func register(p params) error {
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
 	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
 	p.Router.Handle("GET /v1/userinfo", a.userInfo, backend.AllowUserCookie)
+	limited := limits(p.Limits)
 	for _, r := range programs.Routes() {
-		p.Router.Handle(r.Pattern, r.Handler, open)
+		p.Router.Handle(r.Pattern, limited(r.Limit, r.Handler), open)
 	}
 	p.Router.Handle("GET /callboard/v1/sessions", a.listSessions)
 	p.Router.Handle("DELETE /callboard/v1/sessions", a.endSessions)
 	p.Router.Handle("DELETE /callboard/v1/sessions/{id}", a.endOneSession)
-	p.Router.Handle("GET /{provider}/start", a.start, open)
-	p.Router.Handle("GET /{provider}/handler/frame", a.callback, open)
-	p.Router.Handle("POST /{provider}/handler/frame", a.callback, open)
-	p.Router.Handle("GET /{provider}/refresh", a.refresh, open)
-	p.Router.Handle("POST /{provider}/refresh", a.refresh, open)
+	p.Router.Handle("GET /{provider}/start", limited("start", a.start), open)
+	p.Router.Handle("GET /{provider}/handler/frame", limited("callback", a.callback), open)
+	p.Router.Handle("POST /{provider}/handler/frame", limited("callback", a.callback), open)
+	p.Router.Handle("GET /{provider}/refresh", limited("refresh", a.refresh), open)
+	p.Router.Handle("POST /{provider}/refresh", limited("refresh", a.refresh), open)
 	p.Router.Handle("POST /{provider}/logout", a.logout, open)
 	p.Router.Handle("GET /.well-known/backstage/permissions/metadata", permissions)
 	p.Router.Handle("/{provider}/{rest...}", a.unknownRoute, open)

@@ -379,7 +379,7 @@ func TestAProgramSignsInThroughThePlugin(t *testing.T) {
 	if err != nil || a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "redirect_uri": q["redirect_uri"], "code_verifier": {strings.Repeat("v", 43)}}
+	form := url.Values{"grant_type": {"authorization_code"}, "client_id": q["client_id"], "code": {back.Query().Get("code")}, "redirect_uri": q["redirect_uri"], "code_verifier": {strings.Repeat("v", 43)}}
 	exchange := func(form url.Values) (out struct {
 		AccessToken  string `json:"access_token"`
 		RefreshToken string `json:"refresh_token"`

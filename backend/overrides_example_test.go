@@ -315,6 +315,41 @@ backend: {baseUrl: "http://localhost:7007", rateLimit: {store: {type: fixed}}}
 	// Output: <nil>
 }
 
+// A route that costs a lot is limited wherever the plugin runs.
+func ExampleRateLimits() {
+	plugin := backend.NewPlugin("reports", fx.Invoke(func(r backend.Router, limits backend.RateLimits) {
+		report := func(w http.ResponseWriter, _ *http.Request) error { return httpx.Empty(w, http.StatusAccepted) }
+		r.Handle("POST /report", limits.Limit("report", 2, time.Minute, report), backend.AllowUnauthenticated)
+	}))
+	cfg, err := config.Parse("app-config.yaml", []byte(`
+backend: {baseUrl: "http://localhost:7007", listen: "127.0.0.1:0", rateLimit: {global: false, ipAllowList: []}}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	b := backend.New(backend.WithConfig(cfg), backend.Development(), backend.WithLogger(slog.DiscardHandler))
+	b.Add(plugin)
+	if err := b.Start(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer b.Stop(context.Background())
+	for range 3 {
+		res, err := http.Post("http://"+b.Addr().String()+"/api/reports/report", "", nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		res.Body.Close()
+		fmt.Println(res.StatusCode, res.Header.Get("X-RateLimit-Remaining"))
+	}
+	// Output:
+	// 202 1
+	// 202 0
+	// 429 0
+}
+
 // handbook answers for a host of its own, and leaves all others to the readers that are there.
 type handbook struct{ scm.Reader }
 

@@ -25,6 +25,7 @@ func (c *core) pluginServices(id PluginID) fx.Option {
 		func(log *slog.Logger) (Router, Auth, error) { return c.mount(id, log) },
 		func() *Background { return c.background(id) },
 		func() Scheduler { return c.scheduler(id) },
+		func() RateLimits { return pluginRateLimits{c, id} },
 		func() Landing { return pluginLanding{c.landing, id} },
 		fx.Private,
 	))

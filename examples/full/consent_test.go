@@ -27,8 +27,9 @@ auth:
 `, providers[0].start, providers[0].prompt)
 	const challenge, verifier = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636, appendix B
 	callback := program.URL + "/callback"
+	client := p.url + "/api/auth/.well-known/oauth-client/cli.json"
 	authorize := p.url + "/api/auth/v1/authorize?" + url.Values{
-		"client_id": {p.url + "/api/auth/.well-known/oauth-client/cli.json"}, "redirect_uri": {callback}, "response_type": {"code"}, "state": {"s"},
+		"client_id": {client}, "redirect_uri": {callback}, "response_type": {"code"}, "state": {"s"},
 		"scope": {"openid offline_access"}, "code_challenge": {challenge}, "code_challenge_method": {"S256"},
 	}.Encode()
 	settings, err := json.Marshal(map[string]any{"chromium": filepath.Join(browser, "chromium"), "authorize": authorize, "callback": callback, "user": []string{"alice", "alice-pw"}})
@@ -66,7 +67,7 @@ auth:
 	if err != nil || back.Query().Get("state") != "s" {
 		t.Fatal(seen.Agreed, err)
 	}
-	res, err := http.PostForm(p.url+"/api/auth/v1/token", url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "redirect_uri": {callback}, "code_verifier": {verifier}})
+	res, err := http.PostForm(p.url+"/api/auth/v1/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {client}, "code": {back.Query().Get("code")}, "redirect_uri": {callback}, "code_verifier": {verifier}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,8 +70,15 @@ func (s *Server) question(q url.Values, c client, redirect string) (store.Author
 		}
 		*into = v
 	}
-	a.Scope = s.scope(a.Scope)
+	for _, name := range strings.Fields(a.Scope) {
+		if !may(c.scopes, name) {
+			return a, refuse("invalid_scope", "The client has not registered the scope '%s'", strings.ToValidUTF8(name[:min(len(name), 100)], ""))
+		}
+	}
+	a.Scope = s.scope(a.Scope, c)
 	switch {
+	case !may(c.grants, "authorization_code"):
+		return a, refuse("unauthorized_client", "The client has not registered the grant type 'authorization_code'")
 	case responseType == "":
 		return a, refuse("invalid_request", "response_type is missing")
 	case responseType != "code":
@@ -99,10 +106,10 @@ func (s *Server) question(q url.Values, c client, redirect string) (store.Author
 	return a, nil
 }
 
-// scope keeps those that there are.
-func (s *Server) scope(asked string) string {
+// scope keeps those that there are, and that are of use to the client.
+func (s *Server) scope(asked string, c client) string {
 	out := []string{"openid"}
-	if s.Refresh.Enabled && slices.Contains(strings.Fields(asked), "offline_access") {
+	if s.Refresh.Enabled && may(c.grants, "refresh_token") && slices.Contains(strings.Fields(asked), "offline_access") {
 		out = append(out, "offline_access")
 	}
 	return strings.Join(out, " ")

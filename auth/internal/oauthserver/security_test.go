@@ -240,10 +240,10 @@ func TestSEC30_DocumentsLeadNowhereElse(t *testing.T) {
 // be the backend's own, as the pattern names it in full.
 func TestSEC30_DocumentsAreChecked(t *testing.T) {
 	t.Parallel()
-	outside, inside := newSite(t), newSite(t)
+	outside, inside, accepted := newSite(t), newSite(t), newSite(t)
 	inside.serve(func(http.ResponseWriter, *http.Request) {})
 	n := 0
-	w := open(t, "auth: {clientIdMetadataDocuments: {enabled: true, allowedClientIdPatterns: ['http://localhost:"+outside.port()+"/*']}}",
+	w := open(t, "auth: {clientIdMetadataDocuments: {enabled: true, allowedClientIdPatterns: ['http://localhost:"+outside.port()+"/*', 'http://localhost:"+accepted.port()+"/*']}}",
 		func(o *oauthserver.Options) {
 			o.Development = true
 			o.Resolver = &names{ip: func(string, int64) string { return "127.0.0.1" }}
@@ -263,6 +263,12 @@ func TestSEC30_DocumentsAreChecked(t *testing.T) {
 		}},
 		{"a redirect", false, func(w http.ResponseWriter, r *http.Request, _ map[string]any) {
 			http.Redirect(w, r, inside.URL, http.StatusFound)
+		}},
+		// The address may be connected to, and the document there is good: only that it was
+		// redirected to speaks against it.
+		{"a redirect to another accepted host", false, func(w http.ResponseWriter, r *http.Request, doc map[string]any) {
+			accepted.serve(func(w http.ResponseWriter, r *http.Request) { change("client_name", "x")(w, r, doc) })
+			http.Redirect(w, r, "http://localhost:"+accepted.port()+"/client.json", http.StatusFound)
 		}},
 		{"a page", false, func(w http.ResponseWriter, _ *http.Request, doc map[string]any) {
 			w.Header().Set("Content-Type", "text/html")
@@ -307,7 +313,7 @@ func TestSEC30_DocumentsAreChecked(t *testing.T) {
 			}
 		}
 	}
-	if inside.hits.Load() != 0 {
+	if inside.hits.Load() != 0 || accepted.hits.Load() != 0 {
 		t.Error("a redirect was followed")
 	}
 	// Who asks often does not make the backend ask often.

@@ -94,29 +94,30 @@ func (s *Server) Enabled() bool { return s.Documents.Enabled || s.Registration.E
 type Route struct {
 	Pattern string
 	Handler httpx.HandlerFunc
+	Limit   string // what bounds how often it is called, by name; empty if nothing does
 }
 
 // Routes are those that the configuration enables, in the order of contract/auth.md
 // section 10.
 func (s *Server) Routes() []Route {
 	out := []Route{
-		{"GET /.well-known/openid-configuration", s.metadata},
-		{"GET /.well-known/oauth-client/cli.json", answers(s.Log, s.cli)},
+		{"GET /.well-known/openid-configuration", s.metadata, ""},
+		{"GET /.well-known/oauth-client/cli.json", answers(s.Log, s.cli), ""},
 	}
 	if !s.Enabled() {
 		return out
 	}
 	out = append(out,
-		Route{"GET /v1/authorize", answers(s.Log, s.authorize)},
-		Route{"GET /v1/consent/{id}", s.consentPage},
-		Route{"GET /v1/sessions/{id}", answers(s.Log, s.session)},
-		Route{"POST /v1/sessions/{id}/approve", answers(s.Log, s.approve)},
-		Route{"POST /v1/sessions/{id}/reject", answers(s.Log, s.reject)},
-		Route{"POST /v1/token", answers(s.Log, s.token)},
-		Route{"POST /v1/revoke", answers(s.Log, s.revoke)},
+		Route{"GET /v1/authorize", answers(s.Log, s.authorize), "start"},
+		Route{"GET /v1/consent/{id}", s.consentPage, ""},
+		Route{"GET /v1/sessions/{id}", answers(s.Log, s.session), ""},
+		Route{"POST /v1/sessions/{id}/approve", answers(s.Log, s.approve), ""},
+		Route{"POST /v1/sessions/{id}/reject", answers(s.Log, s.reject), ""},
+		Route{"POST /v1/token", answers(s.Log, s.token), "token"},
+		Route{"POST /v1/revoke", answers(s.Log, s.revoke), "token"},
 	)
 	if s.Registration.Enabled {
-		out = append(out, Route{"POST /v1/register", answers(s.Log, s.register)})
+		out = append(out, Route{"POST /v1/register", answers(s.Log, s.register), "register"})
 	}
 	return out
 }
@@ -133,6 +134,14 @@ type client struct {
 	redirectURIs []string
 	secretHash   string // empty for public clients
 	allowed      []Pattern
+
+	// What it has registered to be limited to; empty means no limit.
+	scopes, grants []string
+}
+
+// may reports whether a client that has registered a list may use one of its kind.
+func may(registered []string, name string) bool {
+	return len(registered) == 0 || slices.Contains(registered, name)
 }
 
 // documented reports whether the client is known by its document.
@@ -177,7 +186,8 @@ func (s *Server) find(ctx context.Context, id string) (client, error) {
 			return client{}, err
 		}
 		if ok {
-			return client{id: c.ID, name: c.Name, redirectURIs: c.RedirectURIs, secretHash: c.SecretHash, allowed: s.redirects.registration}, nil
+			return client{id: c.ID, name: c.Name, redirectURIs: c.RedirectURIs, secretHash: c.SecretHash, allowed: s.redirects.registration,
+				scopes: strings.Fields(c.Scope), grants: c.GrantTypes}, nil
 		}
 	}
 	return client{}, refuse("invalid_client", "Invalid client_id")

@@ -42,7 +42,8 @@ type world struct {
 	now   atomic.Int64
 	users sync.Map // ref: nil if present, or the error of the catalog
 
-	client http.Client
+	onIssue atomic.Pointer[func()] // called once, by the next IssueWith
+	client  http.Client
 }
 
 // open starts a server with a configuration.
@@ -100,6 +101,9 @@ func (w *world) advance(d time.Duration) { w.now.Add(int64(d)) }
 
 // IssueWith implements oauthserver.Issuer with tokens that can be read.
 func (w *world) IssueWith(_ context.Context, sub string, ent []string, extra map[string]any) (string, time.Time, error) {
+	if f := w.onIssue.Swap(nil); f != nil {
+		(*f)()
+	}
 	text, err := json.Marshal(map[string]any{"sub": sub, "ent": ent, "extra": extra})
 	return string(text), w.time().Add(42 * time.Minute), err
 }
@@ -199,7 +203,7 @@ func (w *world) agree(q url.Values) string {
 
 // exchange are the parameters that go with request.
 func exchange(code string, changed ...string) url.Values {
-	q := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
+	q := url.Values{"grant_type": {"authorization_code"}, "client_id": {cli}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
 	for i := 0; i < len(changed); i += 2 {
 		q.Set(changed[i], changed[i+1])
 		if changed[i+1] == "" {
@@ -374,10 +378,10 @@ func TestRFC7636_CodesNeedTheirVerifier(t *testing.T) {
 			t.Errorf("%s: %d %s", tt.name, a.status, a.body)
 		}
 	}
-	if a := w.post("/v1/token", "", exchange(w.agree(request()), "client_id", cli)); a.status != 200 {
-		t.Errorf("with its client: %d %s", a.status, a.body)
+	if a := w.post("/v1/token", "", exchange(w.agree(request()), "client_id", "")); !a.refused(400, "invalid_request") || a.json["error_description"] != "client_id is missing" {
+		t.Errorf("without its client: %d %s", a.status, a.body)
 	}
-	body, _ := json.Marshal(map[string]string{"grant_type": "authorization_code", "code": w.agree(request()), "redirect_uri": callback, "code_verifier": verifier})
+	body, _ := json.Marshal(map[string]string{"grant_type": "authorization_code", "client_id": cli, "code": w.agree(request()), "redirect_uri": callback, "code_verifier": verifier})
 	if a := w.do("POST", "/v1/token", "", "application/json", string(body)); a.status != 200 {
 		t.Errorf("as JSON: %d %s", a.status, a.body)
 	}
@@ -397,30 +401,52 @@ func (w *world) register(t *testing.T) (id, secret string) {
 	return fmt.Sprint(a.json["client_id"]), fmt.Sprint(a.json["client_secret"])
 }
 
-// TestRFC9700_ACodeIsUsedOnce holds that of those who use a code at once one succeeds, and
-// that a second use ends what the first has begun.
+// TestRFC6749_ACodeUsedTwiceBeginsNothing holds section 4.1.2 for a second use that comes
+// while the first one's tokens are being made: there is no grant yet that it could end.
+func TestRFC6749_ACodeUsedTwiceBeginsNothing(t *testing.T) {
+	t.Parallel()
+	w := open(t, everything)
+	code := w.agree(request())
+	second := func() {
+		if a := w.post("/v1/token", "", exchange(code)); !a.refused(400, "invalid_grant") || a.json["error_description"] != "Authorization code already used" {
+			t.Errorf("the second use: %d %s", a.status, a.body)
+		}
+	}
+	w.onIssue.Store(&second)
+	if a := w.post("/v1/token", "", exchange(code)); !a.refused(400, "invalid_grant") {
+		t.Errorf("the first use: %d %s", a.status, a.body)
+	}
+	if all, err := w.store.Grants(t.Context(), alice, "", 10); len(all) != 0 || err != nil {
+		t.Errorf("the grant goes on: %v %v", all, err)
+	}
+}
+
+// TestRFC9700_ACodeIsUsedOnce holds that of those who use a code at once one succeeds at
+// most, and that a second use ends what the first has begun.
 func TestRFC9700_ACodeIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	w := open(t, everything)
 	code := w.agree(request())
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	statuses, refresh := map[int]int{}, ""
+	statuses := map[int]int{}
 	for range 20 {
 		wg.Go(func() {
 			a := w.post("/v1/token", "", exchange(code))
 			mu.Lock()
 			defer mu.Unlock()
 			statuses[a.status]++
-			if a.status == 200 {
-				refresh = fmt.Sprint(a.json["refresh_token"])
-			}
 		})
 	}
 	wg.Wait()
-	if statuses[200] != 1 || statuses[400] != 19 {
+	if statuses[200] > 1 || statuses[200]+statuses[400] != 20 {
 		t.Fatalf("%v", statuses)
 	}
+	if all, err := w.store.Grants(t.Context(), alice, "", 10); len(all) != 0 || err != nil {
+		t.Errorf("what the code had begun goes on: %v %v", all, err)
+	}
+	code = w.agree(request())
+	refresh := fmt.Sprint(w.post("/v1/token", "", exchange(code)).json["refresh_token"])
 	if a := w.post("/v1/token", "", exchange(code)); !a.refused(400, "invalid_grant") || a.json["error_description"] != "Authorization code already used" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -460,13 +486,19 @@ func TestClientAuthentication(t *testing.T) {
 		{"two ids", basic(id, secret), []string{"client_id", cli}, 401, "invalid_client"},
 		{"both", basic(id, secret), []string{"client_id", id, "client_secret", secret}, 400, "invalid_request"},
 	} {
-		code := w.agree(request("client_id", id, "redirect_uri", cb, "code_challenge", "", "code_challenge_method", ""))
-		a := w.post("/v1/token", tt.as, exchange(code, append([]string{"redirect_uri", cb, "code_verifier", ""}, tt.body...)...))
-		if a.status != tt.status || tt.code != "" && !a.refused(tt.status, tt.code) {
-			t.Errorf("%s: %d %s", tt.name, a.status, a.body)
-		}
-		if (a.header.Get("WWW-Authenticate") != "") != (a.status == 401 && tt.as != "") {
-			t.Errorf("%s: WWW-Authenticate %q", tt.name, a.header.Get("WWW-Authenticate"))
+		// PKCE takes the place of no secret: the one who began the flow need not be the client.
+		for pkce, changed := range map[string][2][]string{
+			"without PKCE": {{"code_challenge", "", "code_challenge_method", ""}, {"code_verifier", ""}},
+			"with PKCE":    {},
+		} {
+			code := w.agree(request(append([]string{"client_id", id, "redirect_uri", cb}, changed[0]...)...))
+			a := w.post("/v1/token", tt.as, exchange(code, slices.Concat([]string{"client_id", "", "redirect_uri", cb}, changed[1], tt.body)...))
+			if a.status != tt.status || tt.code != "" && !a.refused(tt.status, tt.code) {
+				t.Errorf("%s, %s: %d %s", tt.name, pkce, a.status, a.body)
+			}
+			if (a.header.Get("WWW-Authenticate") != "") != (a.status == 401 && tt.as != "") {
+				t.Errorf("%s, %s: WWW-Authenticate %q", tt.name, pkce, a.header.Get("WWW-Authenticate"))
+			}
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -608,8 +640,8 @@ func TestRefreshTokens(t *testing.T) {
 		}
 		for range 2 {
 			w.advance(time.Minute)
-			id, _ := w.register(t)
-			w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "redirect_uri", "http://localhost/cb")
+			id, secret := w.register(t)
+			w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "client_id", id, "client_secret", secret, "redirect_uri", "http://localhost/cb")
 		}
 		if a := w.renew(two); a.status != 400 {
 			t.Errorf("the third grant back is alive: %d", a.status)
@@ -638,6 +670,55 @@ func TestRefreshTokensEndWithTheUser(t *testing.T) {
 	w.users.Delete(alice)
 	if a := w.renew(token); a.status != 200 {
 		t.Errorf("where nobody looks: %d %s", a.status, a.body)
+	}
+}
+
+// TestRFC7591_WhatAClientRegistersHolds registers clients with limits of their own.
+func TestRFC7591_WhatAClientRegistersHolds(t *testing.T) {
+	t.Parallel()
+	w := open(t, everything)
+	const cb = "http://localhost/cb"
+	for _, tt := range []struct {
+		name, registered, asked string
+		code                    string // of the error at authorize
+		scope                   string // of the tokens
+	}{
+		{"nothing", ``, "openid offline_access", "", "openid offline_access"},
+		{"all scopes", `,"scope":"openid offline_access"`, "openid offline_access", "", "openid offline_access"},
+		{"one scope, and asks for it", `,"scope":"openid"`, "openid", "", "openid"},
+		{"one scope, and asks for none", `,"scope":"openid"`, "", "", "openid"},
+		{"one scope, and asks for another", `,"scope":"openid"`, "openid offline_access", "invalid_scope", ""},
+		{"both grants", `,"response_types":["code"],"grant_types":["authorization_code","refresh_token"]`, "openid offline_access", "", "openid offline_access"},
+		{"codes only", `,"grant_types":["authorization_code"]`, "openid offline_access", "", "openid"},
+		{"refresh tokens only", `,"grant_types":["refresh_token"]`, "openid", "unauthorized_client", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := w.do("POST", "/v1/register", "", "application/json", `{"redirect_uris":["`+cb+`"]`+tt.registered+`}`)
+			id, secret := fmt.Sprint(a.json["client_id"]), fmt.Sprint(a.json["client_secret"])
+			var want map[string]any
+			if err := json.Unmarshal([]byte(`{"redirect_uris":["`+cb+`"],"client_id":"`+id+`","client_secret":"`+secret+`"`+tt.registered+`}`), &want); err != nil {
+				t.Fatal(err)
+			}
+			if a.status != 201 || fmt.Sprint(a.json) != fmt.Sprint(want) {
+				t.Errorf("%d %s, want %v", a.status, a.body, want)
+			}
+			q := request("client_id", id, "redirect_uri", cb, "scope", tt.asked)
+			if tt.code != "" {
+				if to, err := url.Parse(w.get("/v1/authorize?" + q.Encode()).header.Get("Location")); err != nil || to.Host != "localhost" || to.Query().Get("error") != tt.code {
+					t.Errorf("%v, %v", to, err)
+				}
+				return
+			}
+			got := w.post("/v1/token", "", exchange(w.agree(q), "client_id", id, "client_secret", secret, "redirect_uri", cb))
+			if got.json["scope"] != tt.scope || (got.json["refresh_token"] != nil) != strings.Contains(tt.scope, "offline_access") {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	for _, scope := range []string{`a\u0000b`, `a\"b`, `ä`, strings.Repeat("x", 1001)} {
+		if a := w.do("POST", "/v1/register", "", "application/json", `{"redirect_uris":["`+cb+`"],"scope":"`+scope+`"}`); !a.refused(400, "invalid_client_metadata") {
+			t.Errorf("%.20s: %d %s", scope, a.status, a.body)
+		}
 	}
 }
 
@@ -746,11 +827,11 @@ func TestCleanup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	id, _ := w.register(t)
+	id, secret := w.register(t)
 	late := w.ask(request())
 	w.advance(59 * time.Minute)
 	code := w.agree(request())
-	kept := w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "redirect_uri", "http://localhost/cb")
+	kept := w.grant(request("client_id", id, "redirect_uri", "http://localhost/cb"), "client_id", id, "client_secret", secret, "redirect_uri", "http://localhost/cb")
 	w.advance(5 * time.Minute)
 	clean()
 	if a := w.post("/v1/token", "", exchange(code)); a.status != 200 {

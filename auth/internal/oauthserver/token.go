@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -90,6 +91,10 @@ func invalidClient(basic bool) error {
 	f.basic = basic
 	return f
 }
+
+// public reports whether the client of an id is known by a document, and so has no secret.
+// The ids of those that have registered, which all got one, are not URLs.
+func public(id string) bool { return strings.Contains(id, "://") }
 
 // check makes sure that what a client shows is right, as far as it shows anything. It
 // reports whether the client has proved who it is.
@@ -192,9 +197,10 @@ func (s *Server) exchange(ctx context.Context, q url.Values, c credentials, prov
 		return nil, refuse("invalid_grant", "Authorization code expired")
 	case c.id != "" && c.id != a.ClientID:
 		return nil, refuse("invalid_grant", "The code is not for this client")
-	case a.Challenge == "" && !proved:
-		// Without PKCE the secret is all that ties the code to the client.
-		return nil, invalidClient(c.basic)
+	case !public(a.ClientID) && !proved:
+		return nil, invalidClient(c.basic) // RFC 6749, 4.1.3
+	case c.id == "":
+		return nil, refuse("invalid_request", "client_id is missing")
 	case redirect != a.RedirectURI:
 		return nil, refuse("invalid_grant", "Redirect URI mismatch")
 	case !provesPKCE(a, verifier):
@@ -215,7 +221,14 @@ func (s *Server) exchange(ctx context.Context, q url.Values, c credentials, prov
 	if t.RefreshToken, g.TokenHash, err = s.newRefreshToken(ctx, g.ID); err != nil {
 		return nil, err
 	}
-	return t, s.Store.AddGrant(ctx, g, s.Refresh.MaxTokensPerUser)
+	alone, err := s.Store.AddGrant(ctx, g, s.Refresh.MaxTokensPerUser)
+	if err != nil {
+		return nil, err
+	}
+	if !alone { // somebody has used the code since, and was told so
+		return nil, refuse("invalid_grant", "Authorization code already used")
+	}
+	return t, nil
 }
 
 // usedTwice ends what a code has begun: one of the two who used it has stolen it (RFC 6749,
@@ -362,8 +375,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	public := s.Documents.Enabled && (c.id == s.cliID() || strings.Contains(c.id, "://"))
-	if !proved && !public {
+	if !proved && !(s.Documents.Enabled && public(c.id)) {
 		return invalidClient(c.basic)
 	}
 	token, err := one(q, "token")
@@ -413,10 +425,37 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 			return refuse("invalid_request", "Only the grant types 'authorization_code' and 'refresh_token' are supported")
 		}
 	}
+	if len(in.Scope) > 1000 || !scopeText.MatchString(in.Scope) {
+		return refuse("invalid_client_metadata", "scope is not names separated by spaces, 1000 characters at most")
+	}
 	secret := random()
-	c := store.OAuthClient{ID: random(), SecretHash: hashOf(secret), Name: display(in.ClientName), RedirectURIs: in.RedirectURIs}
+	c := store.OAuthClient{ID: random(), SecretHash: hashOf(secret), Name: display(in.ClientName), RedirectURIs: in.RedirectURIs,
+		Scope: in.Scope, GrantTypes: distinct(in.GrantTypes), ResponseTypes: distinct(in.ResponseTypes)}
 	if err := s.Store.AddClient(r.Context(), c, s.Now()); err != nil {
 		return err
 	}
-	return httpx.JSON(w, http.StatusCreated, map[string]any{"client_id": c.ID, "redirect_uris": c.RedirectURIs, "client_secret": secret})
+	return httpx.JSON(w, http.StatusCreated, registered{ClientID: c.ID, RedirectURIs: c.RedirectURIs, ClientSecret: secret,
+		ClientName: c.Name, Scope: c.Scope, GrantTypes: c.GrantTypes, ResponseTypes: c.ResponseTypes})
+}
+
+// registered is the answer to a registration. The first three members are always there;
+// the rest says what was stored of what the client has sent (RFC 7591, 3.2.1).
+type registered struct {
+	ClientID      string   `json:"client_id"`
+	RedirectURIs  []string `json:"redirect_uris"`
+	ClientSecret  string   `json:"client_secret"`
+	ClientName    string   `json:"client_name,omitempty"`
+	Scope         string   `json:"scope,omitempty"`
+	GrantTypes    []string `json:"grant_types,omitempty"`
+	ResponseTypes []string `json:"response_types,omitempty"`
+}
+
+// scopeText is the form of RFC 6749, 3.3, and empty.
+var scopeText = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e ]*$`)
+
+// distinct returns the strings of list in order, each once.
+func distinct(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
 }

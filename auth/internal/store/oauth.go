@@ -16,22 +16,30 @@ type OAuthClient struct {
 	SecretHash   string
 	Name         string
 	RedirectURIs []string
+
+	// What it has said it will use; empty if it has said nothing.
+	Scope                     string // separated by spaces
+	GrantTypes, ResponseTypes []string
 }
 
 var (
 	insertClient = db.Same(`
-	INSERT INTO oauth_clients (client_id, secret_hash, name, redirect_uris, created_at, used_at) VALUES ($1, $2, $3, $4, $5, $5)`)
+	INSERT INTO oauth_clients (client_id, secret_hash, name, redirect_uris, scope, grant_types, response_types, created_at, used_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`)
 
-	selectClient = db.Same(`SELECT client_id, secret_hash, name, redirect_uris FROM oauth_clients WHERE client_id = $1`)
+	selectClient = db.Same(`
+	SELECT client_id, secret_hash, name, redirect_uris, scope, grant_types, response_types FROM oauth_clients WHERE client_id = $1`)
 )
 
 // AddClient stores a client that has registered at now.
 func (s *Store) AddClient(ctx context.Context, c OAuthClient, now time.Time) error {
-	uris, err := json.Marshal(c.RedirectURIs)
-	if err != nil {
+	uris, err1 := json.Marshal(append([]string{}, c.RedirectURIs...))
+	grants, err2 := json.Marshal(append([]string{}, c.GrantTypes...))
+	responses, err3 := json.Marshal(append([]string{}, c.ResponseTypes...))
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	if _, err := s.db.Exec(ctx, insertClient, c.ID, c.SecretHash, c.Name, string(uris), db.At(now)); err != nil {
+	if _, err := s.db.Exec(ctx, insertClient, c.ID, c.SecretHash, c.Name, string(uris), c.Scope, string(grants), string(responses), db.At(now)); err != nil {
 		return fmt.Errorf("store client %s: %w", c.ID, err)
 	}
 	return nil
@@ -39,13 +47,13 @@ func (s *Store) AddClient(ctx context.Context, c OAuthClient, now time.Time) err
 
 // Client returns the client with an id; false if there is none.
 func (s *Store) Client(ctx context.Context, id string) (c OAuthClient, ok bool, err error) {
-	var uris string
-	err = s.db.QueryRow(ctx, selectClient, id).Scan(&c.ID, &c.SecretHash, &c.Name, &uris)
+	var uris, grants, responses string
+	err = s.db.QueryRow(ctx, selectClient, id).Scan(&c.ID, &c.SecretHash, &c.Name, &uris, &c.Scope, &grants, &responses)
 	if errors.Is(err, db.ErrNoRows) {
 		return OAuthClient{}, false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal([]byte(uris), &c.RedirectURIs)
+		err = errors.Join(json.Unmarshal([]byte(uris), &c.RedirectURIs), json.Unmarshal([]byte(grants), &c.GrantTypes), json.Unmarshal([]byte(responses), &c.ResponseTypes))
 	}
 	if err != nil {
 		return OAuthClient{}, false, fmt.Errorf("read a client: %w", err)
@@ -58,6 +66,7 @@ const (
 	AuthorizationPending  = "pending"
 	AuthorizationApproved = "approved"
 	AuthorizationRejected = "rejected"
+	AuthorizationMisused  = "misused" // its code was used twice
 )
 
 // An Authorization is a question to a user: may this client act as you?
@@ -156,6 +165,14 @@ var (
 
 	useCode = db.Same(`UPDATE oauth_codes SET used = true WHERE code_hash = $1 AND used = false`)
 
+	misuseCode = db.Same(`
+	UPDATE oauth_authorizations SET status = 'misused' WHERE id IN (SELECT authorization_id FROM oauth_codes WHERE code_hash = $1)`)
+
+	// lockCode changes nothing. It holds the row until the grant is there, so that who uses
+	// the code once more waits, and then finds the grant to delete.
+	lockCode = db.Same(`
+	UPDATE oauth_authorizations SET status = 'approved' WHERE id IN (SELECT authorization_id FROM oauth_codes WHERE code_hash = $1) AND status = 'approved'`)
+
 	deleteGrantOfCode = db.Same(`DELETE FROM oauth_grants WHERE code_hash = $1`)
 )
 
@@ -183,9 +200,17 @@ func (s *Store) UseCode(ctx context.Context, codeHash string) (bool, error) {
 	return ok, nil
 }
 
-// EndGrantOfCode deletes the grant that began with a code.
+// EndGrantOfCode deletes the grant that began with a code, and has AddGrant refuse one that
+// is yet to begin with it.
 func (s *Store) EndGrantOfCode(ctx context.Context, codeHash string) error {
-	if _, err := s.db.Exec(ctx, deleteGrantOfCode, codeHash); err != nil {
+	err := db.Retry(ctx, s.db, func(c db.Conn) error {
+		if _, err := c.Exec(ctx, misuseCode, codeHash); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, deleteGrantOfCode, codeHash)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("end the grant of a code: %w", err)
 	}
 	return nil
@@ -233,20 +258,26 @@ var (
 	deleteGrantsOf = db.Same(`DELETE FROM oauth_grants WHERE user_entity_ref = $1`)
 )
 
-// AddGrant stores a grant that begins at CreatedAt, in place of an older one of the same
-// user and client. Of the user's grants the most used lately stay.
-func (s *Store) AddGrant(ctx context.Context, g Grant, most int) error {
-	err := db.Retry(ctx, s.db, func(c db.Conn) error {
+// AddGrant stores a grant that begins at CreatedAt with the code of CodeHash, in place of an
+// older one of the same user and client. Of the user's grants the most used lately stay. It
+// reports false, and stores nothing, if EndGrantOfCode was called for the code, or if there
+// is no such code.
+func (s *Store) AddGrant(ctx context.Context, g Grant, most int) (ok bool, err error) {
+	err = db.Retry(ctx, s.db, func(c db.Conn) error {
+		n, err := c.Exec(ctx, lockCode, g.CodeHash)
+		if ok = n > 0; err != nil || !ok {
+			return err
+		}
 		if _, err := c.Exec(ctx, replaceGrant, g.ID, g.User, g.ClientID, g.ClientName, g.Scope, g.TokenHash, g.CodeHash, db.At(g.CreatedAt)); err != nil {
 			return err
 		}
-		_, err := c.Exec(ctx, deleteOldestGrants, g.User, most)
+		_, err = c.Exec(ctx, deleteOldestGrants, g.User, most)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store a grant of %s: %w", g.User, err)
+		return false, fmt.Errorf("store a grant of %s: %w", g.User, err)
 	}
-	return nil
+	return ok, nil
 }
 
 // Grant returns the grant with an id; false if there is none.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -24,12 +25,14 @@ func each(t *testing.T, test func(t *testing.T, s *store.Store)) {
 
 func TestClients(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
-		c := store.OAuthClient{ID: "c", SecretHash: "hash", Name: "A tool", RedirectURIs: []string{"http://localhost/a", "http://localhost/b?c=d&e"}}
+		c := store.OAuthClient{ID: "c", SecretHash: "hash", Name: "A tool", RedirectURIs: []string{"http://localhost/a", "http://localhost/b?c=d&e"},
+			Scope: "openid offline_access", GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}}
 		if err := s.AddClient(t.Context(), c, noon); err != nil {
 			t.Fatal(err)
 		}
 		got, ok, err := s.Client(t.Context(), "c")
-		if err != nil || !ok || got.Name != c.Name || got.SecretHash != c.SecretHash || !slices.Equal(got.RedirectURIs, c.RedirectURIs) {
+		if err != nil || !ok || got.Name != c.Name || got.SecretHash != c.SecretHash || !slices.Equal(got.RedirectURIs, c.RedirectURIs) ||
+			got.Scope != c.Scope || !slices.Equal(got.GrantTypes, c.GrantTypes) || !slices.Equal(got.ResponseTypes, c.ResponseTypes) {
 			t.Errorf("%+v, %v, %v", got, ok, err)
 		}
 		if _, ok, err := s.Client(t.Context(), "d"); ok || err != nil {
@@ -94,14 +97,64 @@ func TestAuthorizations(t *testing.T) {
 	})
 }
 
+// addGrant stores a grant the way it comes to be: with the code of a question that its
+// user has answered with yes.
+func addGrant(t *testing.T, s *store.Store, g store.Grant, most int) {
+	t.Helper()
+	err := s.AddAuthorization(t.Context(), store.Authorization{ID: "q-" + g.ID, ClientID: g.ClientID, ExpiresAt: g.CreatedAt.Add(time.Hour)}, noon)
+	if err == nil {
+		_, err = s.Approve(t.Context(), "q-"+g.ID, g.User, g.CodeHash, g.CreatedAt, g.CreatedAt)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.AddGrant(t.Context(), g, most); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+}
+
+// TestNoGrantOfAMisusedCode holds that a code that was used twice begins nothing, whichever
+// comes first, and if both come at once.
+func TestNoGrantOfAMisusedCode(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		for i := range 10 {
+			id := fmt.Sprint(i)
+			g := store.Grant{ID: id, User: "user:default/u" + id, ClientID: "x", CodeHash: "c-" + id, CreatedAt: noon}
+			addGrant(t, s, g, 5)
+			if _, err := s.EndGrant(t.Context(), id, ""); err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if _, err := s.AddGrant(t.Context(), g, 5); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				if err := s.EndGrantOfCode(t.Context(), g.CodeHash); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+			if ok, err := s.AddGrant(t.Context(), g, 5); ok || err != nil {
+				t.Error("after the misuse", ok, err)
+			}
+		}
+		if all, err := s.Grants(t.Context(), "", "", 10); len(all) != 0 || err != nil {
+			t.Error(all, err)
+		}
+		if ok, err := s.AddGrant(t.Context(), store.Grant{ID: "x", CodeHash: "nope", CreatedAt: noon}, 5); ok || err != nil {
+			t.Error("without a code", ok, err)
+		}
+	})
+}
+
 func TestGrants(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		add := func(id, user, client string, at time.Time) {
 			t.Helper()
 			g := store.Grant{ID: id, User: user, ClientID: client, ClientName: "A tool", Scope: "openid", TokenHash: "t-" + id, CodeHash: "c-" + id, CreatedAt: at}
-			if err := s.AddGrant(t.Context(), g, 2); err != nil {
-				t.Fatal(err)
-			}
+			addGrant(t, s, g, 2)
 		}
 		ids := func(user string) string {
 			t.Helper()
@@ -172,7 +225,7 @@ func TestCleanOAuth(t *testing.T) {
 		_, err := s.Approve(t.Context(), "old", "u", "code", noon.Add(-time.Hour), noon)
 		fatal(err)
 		for i, user := range []string{"unused", "long", "good"} {
-			fatal(s.AddGrant(t.Context(), store.Grant{ID: user, User: user, ClientID: "granted", CreatedAt: noon.Add(time.Duration(i) * time.Hour)}, 5))
+			addGrant(t, s, store.Grant{ID: user, User: user, ClientID: "granted", CodeHash: "c-" + user, CreatedAt: noon.Add(time.Duration(i) * time.Hour)}, 5)
 		}
 		_, err = s.RotateGrant(t.Context(), "long", "", "", noon.Add(9*time.Hour))
 		fatal(err)

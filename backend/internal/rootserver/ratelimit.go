@@ -21,6 +21,7 @@ import (
 // RateLimit is backend.rateLimit.
 type RateLimit struct {
 	Enabled bool
+	Off     bool                   // it says false, which also ends the limits that plugins have for their own routes
 	Global  bool                   `config:"global" doc:"whether there is a limit over all plugins, besides those of single plugins"`
 	Store   RateStoreConfig        `config:"store" doc:"where the counters are"`
 	Plugin  map[string]LimitConfig `config:"plugin" doc:"limits of single plugins, by id"`
@@ -73,7 +74,7 @@ func (l *RateLimit) UnmarshalConfig(c *config.Config) error {
 	out.LimitConfig.SetDefaults()
 	switch v := c.Value("").(type) {
 	case bool:
-		out.Enabled = v
+		out.Enabled, out.Off = v, !v
 	case map[string]any:
 		type plain RateLimit
 		if err := c.Decode("", (*plain)(&out)); err != nil {
@@ -138,6 +139,27 @@ func (s *Server) newLimiter(cfg LimitConfig, scope string) (*limiter, error) {
 		l.allow = append(l.allow, p)
 	}
 	return l, nil
+}
+
+// Limit returns h for at most so many requests of one address in a window, counted under
+// a name of the plugin. Unlike other limits it holds although backend.rateLimit is absent,
+// and then counts in memory. ipAllowList, store and passOnStoreError are those of
+// backend.rateLimit. It does not hold if that is false, nor if the operator has set
+// backend.rateLimit.plugin.<id>, which takes its place.
+func (s *Server) Limit(plugin, name string, most int, window time.Duration, h httpx.HandlerFunc) httpx.HandlerFunc {
+	rl := s.cfg.RateLimit
+	if _, own := rl.Plugin[plugin]; rl.Off || own && rl.Enabled {
+		return h
+	}
+	l := &limiter{cfg: s.routes.cfg, scope: plugin + " " + name, store: s.rateStore, allow: s.routes.allow, now: s.now, log: s.log, fail: s.errors.Write}
+	l.cfg.IncomingRequestLimit, l.cfg.Window = most, config.Duration(window)
+	l.cfg.SkipFailedRequests, l.cfg.SkipSuccessfulRequests = false, false
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if _, ok := l.check(w, r); !ok {
+			return nil // it has answered
+		}
+		return h(w, r)
+	}
 }
 
 const tooManyRequests = `{"error":{"name":"Error","message":"Too many requests, please try again later"},"response":{"statusCode":429}}`

@@ -59,6 +59,7 @@ type Server struct {
 	observe    func(*http.Request) (*http.Request, func(int))
 	rateStore  RateStore
 	global     *limiter
+	routes     *limiter // what the limits of Limit have in common; nil if there are none
 
 	mountMu sync.Mutex
 	mounts  atomic.Pointer[map[string]*mount]
@@ -82,12 +83,18 @@ func New(cfg Config, opts Options) (*Server, error) {
 	}
 	s.errors = httpx.ErrorWriter{Log: s.log, Stacks: opts.Stacks}
 	s.mounts.Store(&map[string]*mount{})
-	if rl := cfg.RateLimit; rl.Enabled {
+	if rl := cfg.RateLimit; !rl.Off {
+		if !rl.Enabled {
+			rl.LimitConfig.SetDefaults()
+		}
 		var err error
 		if s.rateStore, err = openRateStore(rl.Store, opts.RateStores, s.now); err != nil {
 			return nil, err
 		}
-		if rl.Global {
+		if s.routes, err = s.newLimiter(rl.LimitConfig, ""); err != nil {
+			return nil, err
+		}
+		if rl.Enabled && rl.Global {
 			if s.global, err = s.newLimiter(rl.LimitConfig, "*"); err != nil {
 				return nil, err
 			}
