@@ -47,6 +47,13 @@ func MatchAnnotationOf(claim string, exact bool, key func(Profile) (annotation, 
 	return matchAnnotation{claim: claim, exact: exact, key: key}
 }
 
+// MatchEmailAnnotation returns the resolver that looks for the user whose annotation is the
+// verified e-mail address, in any case. Its option is
+// dangerouslyAllowSignInWithoutUserInCatalog.
+func MatchEmailAnnotation(annotation string) SignInResolver {
+	return matchEmailAnnotation{annotation: annotation}
+}
+
 // unknownUsers is the option that all resolvers of this file have.
 type unknownUsers struct {
 	AllowUnknownUser bool `config:"dangerouslyAllowSignInWithoutUserInCatalog"`
@@ -119,6 +126,7 @@ type matchEmail struct {
 var (
 	_ Configurable = matchEmail{}
 	_ Configurable = matchLocalPart{}
+	_ Configurable = matchEmailAnnotation{}
 	_ Configurable = matchName{}
 	_ Configurable = matchAnnotation{}
 )
@@ -167,6 +175,27 @@ func (m matchLocalPart) Resolve(ctx context.Context, who Profile, users Users) (
 		return Identity{}, err
 	}
 	return m.byName(ctx, users, resolve.LocalPart(email))
+}
+
+type matchEmailAnnotation struct {
+	unknownUsers
+	annotation string
+}
+
+// Configure implements Configurable.
+func (m matchEmailAnnotation) Configure(entry *config.Config) (SignInResolver, error) {
+	err := Options(entry, &m.unknownUsers)
+	return m, err
+}
+
+// Resolve implements SignInResolver.
+func (m matchEmailAnnotation) Resolve(ctx context.Context, who Profile, users Users) (Identity, error) {
+	email, err := verifiedEmail(who)
+	if err != nil {
+		return Identity{}, err
+	}
+	user, err := users.ByAnnotation(ctx, m.annotation, email)
+	return m.finish(ctx, users, user, err, email)
 }
 
 // byName looks for user:default/<name>. Texts that are no names are those of nobody, also
