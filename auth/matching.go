@@ -48,7 +48,7 @@ func MatchAnnotationOf(claim string, exact bool, key func(Profile) (annotation, 
 }
 
 // MatchEmailAnnotation returns the resolver that looks for the user whose annotation is the
-// verified e-mail address, in any case. Its option is
+// verified e-mail address, in any case. Its options are allowedDomains and
 // dangerouslyAllowSignInWithoutUserInCatalog.
 func MatchEmailAnnotation(annotation string) SignInResolver {
 	return matchEmailAnnotation{annotation: annotation}
@@ -116,7 +116,7 @@ func (o *emailOptions) check(email string) error {
 // for all.
 type emailDomains interface{ emailDomains() []string }
 
-func (o *emailOptions) emailDomains() []string { return o.AllowedDomains }
+func (o emailOptions) emailDomains() []string { return o.AllowedDomains }
 
 type matchEmail struct {
 	emailOptions
@@ -178,20 +178,23 @@ func (m matchLocalPart) Resolve(ctx context.Context, who Profile, users Users) (
 }
 
 type matchEmailAnnotation struct {
-	unknownUsers
+	emailOptions
 	annotation string
 }
 
 // Configure implements Configurable.
 func (m matchEmailAnnotation) Configure(entry *config.Config) (SignInResolver, error) {
-	err := Options(entry, &m.unknownUsers)
-	return m, err
+	err := m.decode(entry)
+	return &m, err
 }
 
 // Resolve implements SignInResolver.
 func (m matchEmailAnnotation) Resolve(ctx context.Context, who Profile, users Users) (Identity, error) {
 	email, err := verifiedEmail(who)
 	if err != nil {
+		return Identity{}, err
+	}
+	if err := m.check(email); err != nil {
 		return Identity{}, err
 	}
 	user, err := users.ByAnnotation(ctx, m.annotation, email)
