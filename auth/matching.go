@@ -65,7 +65,7 @@ func (u unknownUsers) unknown() bool { return u.AllowUnknownUser }
 // and the option allows that.
 func (u unknownUsers) finish(ctx context.Context, users Users, user entity.Entity, err error, key string) (Identity, error) {
 	if u.AllowUnknownUser && errors.Is(err, apierr.NotFound) {
-		ref := entity.Ref{Kind: "user", Namespace: entity.DefaultNamespace, Name: strings.ToLower(key)}
+		ref := entity.Ref{Kind: "user", Namespace: entity.DefaultNamespace, Name: resolve.Lower(key)}
 		return Identity{User: ref}, nil
 	}
 	if err != nil {
@@ -99,7 +99,7 @@ type emailOptions struct {
 func (o *emailOptions) decode(entry *config.Config) error {
 	err := Options(entry, o)
 	for i, d := range o.AllowedDomains {
-		o.AllowedDomains[i] = strings.ToLower(strings.TrimPrefix(d, "@"))
+		o.AllowedDomains[i] = resolve.Lower(strings.TrimPrefix(d, "@"))
 	}
 	return err
 }

@@ -5,11 +5,26 @@ import (
 	"strings"
 )
 
+// Lower returns s with the letters A to Z in lower case. Letters beyond ASCII stay as they
+// are: some of them, such as the sign of Kelvin, have a lower-case form that is ASCII, and
+// their addresses would become those of somebody else.
+func Lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// Same reports whether two texts differ in the case of ASCII letters at most.
+func Same(a, b string) bool { return Lower(a) == Lower(b) }
+
 // Domain returns the part of an e-mail address behind the last @ in lower case; empty if
 // there is none.
 func Domain(email string) string {
 	if i := strings.LastIndexByte(email, '@'); i > 0 {
-		return strings.ToLower(email[i+1:])
+		return Lower(email[i+1:])
 	}
 	return ""
 }
