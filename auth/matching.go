@@ -65,13 +65,29 @@ func (u unknownUsers) unknown() bool { return u.AllowUnknownUser }
 // and the option allows that.
 func (u unknownUsers) finish(ctx context.Context, users Users, user entity.Entity, err error, key string) (Identity, error) {
 	if u.AllowUnknownUser && errors.Is(err, apierr.NotFound) {
-		ref := entity.Ref{Kind: "user", Namespace: entity.DefaultNamespace, Name: resolve.Lower(key)}
-		return Identity{User: ref}, nil
+		return unknownUser(ctx, users, key)
 	}
 	if err != nil {
 		return Identity{}, err
 	}
 	return SignInAs(ctx, users, user)
+}
+
+// unknownUser is user:default/<key>, who owns nothing else. It must not be somebody whom the
+// catalog knows: they did not match, so this is another person.
+func unknownUser(ctx context.Context, users Users, key string) (Identity, error) {
+	ref := entity.Ref{Kind: "user", Namespace: entity.DefaultNamespace, Name: resolve.Lower(key)}
+	if !entity.ValidName(key) && !resolve.IsAddress(key) {
+		return Identity{}, apierr.NotAllowed.New("Sign-in without a user in the catalog is not possible as %q: it is neither the name of an entity nor an e-mail address", key)
+	}
+	found, err := users.ByRef(ctx, ref)
+	switch {
+	case err == nil:
+		return Identity{}, apierr.NotAllowed.New("Sign-in without a user in the catalog is not possible as %q: %s is in the catalog, and is not known to be the same person", key, found.Ref())
+	case !errors.Is(err, apierr.NotFound):
+		return Identity{}, err
+	}
+	return Identity{User: ref}, nil
 }
 
 // missing is the error for a profile without what a resolver needs. It is no NotFound:

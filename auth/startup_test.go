@@ -167,7 +167,7 @@ auth:
 `, auth.Plugin(), guestauth.Module(), (&idp{}).module("one", auth.Scopes{}))
 	for _, want := range []string{
 		"everybody who reaches this portal can sign in as guest",
-		"people are signed in who are not in the catalog",
+		"people are signed in who are not in the catalog", "who is added to the catalog under that name later is the same user to every plugin",
 		"a sign-in is configured that no module of this backend knows", "fix=backend.Add(githubauth.Module())",
 		"the key scope is deprecated: use additionalScopes",
 		"callback=http://localhost:7007/api/auth/one/handler/frame", `cookies="HttpOnly; SameSite=Lax; Path=/api/auth/one"`,

@@ -50,3 +50,11 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 // IsName reports whether a text may become the name of an entity reference. Texts with a
 // colon or a slash would become a reference to something else (contract/auth.md 6.3).
 func IsName(s string) bool { return namePattern.MatchString(s) }
+
+// addressPattern is for addresses that a reference may carry: no quotes, no slash and no
+// colon, as none of them is in the addresses of people.
+var addressPattern = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+=?^_{|}~-]+(\.[A-Za-z0-9!#$%&'*+=?^_{|}~-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
+
+// IsAddress reports whether a text is an e-mail address that may become the name of a user
+// who is not in the catalog: at most 254 characters, all of them ASCII.
+func IsAddress(s string) bool { return len(s) <= 254 && addressPattern.MatchString(s) }
