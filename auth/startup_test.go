@@ -97,6 +97,8 @@ auth:
 			`auth.experimentalExtraAllowedOrigins[0]: "*.acme.example" does not begin with http:// or https:// (app-config.yaml:3:37)`}},
 		{"a guest that is no reference", "auth: {providers: {guest: {userEntityRef: 'a:b:c/'}}}", []string{
 			"auth.providers.guest.userEntityRef: ", "(app-config.yaml:1:43)"}},
+		{"a guest that is a group", "auth: {providers: {guest: {userEntityRef: 'group:default/guests'}}}", []string{
+			"auth.providers.guest.userEntityRef: group:default/guests is not a user (app-config.yaml:1:43)"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
