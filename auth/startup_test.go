@@ -99,6 +99,8 @@ auth:
 			"auth.providers.guest.userEntityRef: ", "(app-config.yaml:1:43)"}},
 		{"a guest that is a group", "auth: {providers: {guest: {userEntityRef: 'group:default/guests'}}}", []string{
 			"auth.providers.guest.userEntityRef: group:default/guests is not a user (app-config.yaml:1:43)"}},
+		{"keys in Firestore", "auth: {keyStore: {provider: firestore}}", []string{
+			"auth.keyStore.provider: firestore is not supported: use database, which all replicas share, too (app-config.yaml:1:29)"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
