@@ -312,7 +312,8 @@ func (a *api) tell(p params) {
 		return
 	}
 	for _, e := range a.unsafe() {
-		p.Log.Warn("people are signed in who are not in the catalog", "provider", e, "option", "dangerouslyAllowSignInWithoutUserInCatalog")
+		p.Log.Warn("people are signed in who are not in the catalog, by the name or id that the identity provider says; who is added to the catalog under that name later is the same user to every plugin",
+			"provider", e, "option", "dangerouslyAllowSignInWithoutUserInCatalog")
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -69,16 +71,41 @@ func form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return out, nil
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
+	sent, err := body(r)
+	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return nil, err
 		}
 		return nil, apierr.Input.New("The form of the identity provider cannot be read")
 	}
-	for name, values := range r.PostForm {
+	for name, values := range sent {
 		if _, ok := out[name]; !ok {
 			out[name] = values
+		}
+	}
+	return out, nil
+}
+
+// body reads a form, or a JSON object, of which the members that are texts count (contract/
+// auth.md section 1).
+func body(r *http.Request) (url.Values, error) {
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" {
+		err := r.ParseForm()
+		return r.PostForm, err
+	}
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	out := url.Values{}
+	for name, value := range members {
+		if s, isText := value.(string); isText {
+			out.Set(name, s)
 		}
 	}
 	return out, nil

@@ -47,6 +47,13 @@ func MatchAnnotationOf(claim string, exact bool, key func(Profile) (annotation, 
 	return matchAnnotation{claim: claim, exact: exact, key: key}
 }
 
+// MatchEmailAnnotation returns the resolver that looks for the user whose annotation is the
+// verified e-mail address, in any case. Its options are allowedDomains and
+// dangerouslyAllowSignInWithoutUserInCatalog.
+func MatchEmailAnnotation(annotation string) SignInResolver {
+	return matchEmailAnnotation{annotation: annotation}
+}
+
 // unknownUsers is the option that all resolvers of this file have.
 type unknownUsers struct {
 	AllowUnknownUser bool `config:"dangerouslyAllowSignInWithoutUserInCatalog"`
@@ -58,13 +65,29 @@ func (u unknownUsers) unknown() bool { return u.AllowUnknownUser }
 // and the option allows that.
 func (u unknownUsers) finish(ctx context.Context, users Users, user entity.Entity, err error, key string) (Identity, error) {
 	if u.AllowUnknownUser && errors.Is(err, apierr.NotFound) {
-		ref := entity.Ref{Kind: "user", Namespace: entity.DefaultNamespace, Name: strings.ToLower(key)}
-		return Identity{User: ref}, nil
+		return unknownUser(ctx, users, key)
 	}
 	if err != nil {
 		return Identity{}, err
 	}
 	return SignInAs(ctx, users, user)
+}
+
+// unknownUser is user:default/<key>, who owns nothing else. It must not be somebody whom the
+// catalog knows: they did not match, so this is another person.
+func unknownUser(ctx context.Context, users Users, key string) (Identity, error) {
+	ref := entity.Ref{Kind: "user", Namespace: entity.DefaultNamespace, Name: resolve.Lower(key)}
+	if !entity.ValidName(key) && !resolve.IsAddress(key) {
+		return Identity{}, apierr.NotAllowed.New("Sign-in without a user in the catalog is not possible as %q: it is neither the name of an entity nor an e-mail address", key)
+	}
+	found, err := users.ByRef(ctx, ref)
+	switch {
+	case err == nil:
+		return Identity{}, apierr.NotAllowed.New("Sign-in without a user in the catalog is not possible as %q: %s is in the catalog, and is not known to be the same person", key, found.Ref())
+	case !errors.Is(err, apierr.NotFound):
+		return Identity{}, err
+	}
+	return Identity{User: ref}, nil
 }
 
 // missing is the error for a profile without what a resolver needs. It is no NotFound:
@@ -92,7 +115,7 @@ type emailOptions struct {
 func (o *emailOptions) decode(entry *config.Config) error {
 	err := Options(entry, o)
 	for i, d := range o.AllowedDomains {
-		o.AllowedDomains[i] = strings.ToLower(strings.TrimPrefix(d, "@"))
+		o.AllowedDomains[i] = resolve.Lower(strings.TrimPrefix(d, "@"))
 	}
 	return err
 }
@@ -109,7 +132,7 @@ func (o *emailOptions) check(email string) error {
 // for all.
 type emailDomains interface{ emailDomains() []string }
 
-func (o *emailOptions) emailDomains() []string { return o.AllowedDomains }
+func (o emailOptions) emailDomains() []string { return o.AllowedDomains }
 
 type matchEmail struct {
 	emailOptions
@@ -119,6 +142,7 @@ type matchEmail struct {
 var (
 	_ Configurable = matchEmail{}
 	_ Configurable = matchLocalPart{}
+	_ Configurable = matchEmailAnnotation{}
 	_ Configurable = matchName{}
 	_ Configurable = matchAnnotation{}
 )
@@ -167,6 +191,30 @@ func (m matchLocalPart) Resolve(ctx context.Context, who Profile, users Users) (
 		return Identity{}, err
 	}
 	return m.byName(ctx, users, resolve.LocalPart(email))
+}
+
+type matchEmailAnnotation struct {
+	emailOptions
+	annotation string
+}
+
+// Configure implements Configurable.
+func (m matchEmailAnnotation) Configure(entry *config.Config) (SignInResolver, error) {
+	err := m.decode(entry)
+	return &m, err
+}
+
+// Resolve implements SignInResolver.
+func (m matchEmailAnnotation) Resolve(ctx context.Context, who Profile, users Users) (Identity, error) {
+	email, err := verifiedEmail(who)
+	if err != nil {
+		return Identity{}, err
+	}
+	if err := m.check(email); err != nil {
+		return Identity{}, err
+	}
+	user, err := users.ByAnnotation(ctx, m.annotation, email)
+	return m.finish(ctx, users, user, err, email)
 }
 
 // byName looks for user:default/<name>. Texts that are no names are those of nobody, also

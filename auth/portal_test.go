@@ -135,7 +135,9 @@ func users() []entity.Entity {
 	}
 	alice := user("alice", "alice@acme.example", "platform-team")
 	alice.SetAnnotation("acme.example/employee-id", "17")
-	return []entity.Entity{alice, user("bob", "bob@acme.example", "platform-team"), user("twin-a", "twins@acme.example"), user("twin-b", "twins@acme.example"),
+	sky := user("sky", "sky@kites.example")
+	sky.SetAnnotation("acme.example/email", "sky@kites.example")
+	return []entity.Entity{alice, sky, user("bob", "bob@acme.example", "platform-team"), user("twin-a", "twins@acme.example"), user("twin-b", "twins@acme.example"),
 		group("platform-team", "engineering"), group("engineering", nil)}
 }
 

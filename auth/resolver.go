@@ -52,7 +52,7 @@ type Users interface {
 	// ByRef, ByAnnotation and ByEmail return apierr.NotFound when nobody matches, and
 	// apierr.Conflict when more than one user does. ByRef takes user as kind and default as
 	// namespace where ref has none, and finds nothing but users. Values are compared in any
-	// case, as the catalog does.
+	// case of ASCII letters.
 	ByRef(ctx context.Context, ref entity.Ref) (entity.Entity, error)
 	ByAnnotation(ctx context.Context, key, value string) (entity.Entity, error)
 	ByEmail(ctx context.Context, email string) (entity.Entity, error)

@@ -109,6 +109,10 @@ auth:
 			`auth.experimentalExtraAllowedOrigins[0]: "*.acme.example" does not begin with http:// or https:// (app-config.yaml:3:37)`}},
 		{"a guest that is no reference", "auth: {providers: {guest: {userEntityRef: 'a:b:c/'}}}", []string{
 			"auth.providers.guest.userEntityRef: ", "(app-config.yaml:1:43)"}},
+		{"a guest that is a group", "auth: {providers: {guest: {userEntityRef: 'group:default/guests'}}}", []string{
+			"auth.providers.guest.userEntityRef: group:default/guests is not a user (app-config.yaml:1:43)"}},
+		{"keys in Firestore", "auth: {keyStore: {provider: firestore}}", []string{
+			"auth.keyStore.provider: firestore is not supported: use database, which all replicas share, too (app-config.yaml:1:29)"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +183,7 @@ auth:
 `, auth.Plugin(), guestauth.Module(), (&idp{}).module("one", auth.Scopes{}))
 	for _, want := range []string{
 		"everybody who reaches this portal can sign in as guest",
-		"people are signed in who are not in the catalog",
+		"people are signed in who are not in the catalog", "who is added to the catalog under that name later is the same user to every plugin",
 		"a sign-in is configured that no module of this backend knows", "fix=backend.Add(githubauth.Module())",
 		"the key scope is deprecated: use additionalScopes",
 		"callback=http://localhost:7007/api/auth/one/handler/frame", `cookies="HttpOnly; SameSite=Lax; Path=/api/auth/one"`,

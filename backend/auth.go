@@ -137,8 +137,8 @@ func (a *authenticator) plugin(id PluginID) *pluginAuth {
 	return p
 }
 
-// cookieRoutes gives a plugin the routes that set its cookie, once it has a route that
-// accepts one.
+// cookieRoutes gives a plugin the routes that set the cookie of its users. Every plugin has
+// them (contract/auth.md section 7.4), whether or not a route of its own accepts one.
 func (a *authenticator) cookieRoutes(p *pluginAuth, mux *httpx.Mux) error {
 	external, err := a.discovery.ExternalBaseURL(string(p.id))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 
 	"go.uber.org/fx"
@@ -47,6 +46,9 @@ func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
 	auth := c.auth.plugin(id)
 	mux := &httpx.Mux{Guard: c.telemetry.Guard(auth.barrier.Guard), Errors: c.errorWriter(log)}
 	routes, err := c.scheduled(id, mux, log)
+	if err == nil {
+		err = c.auth.cookieRoutes(auth, mux)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,7 +59,7 @@ func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gates[id], c.muxes[id] = &gate{gate: g}, mux
-	return &router{mux: mux, auth: c.auth, plugin: auth}, auth, nil
+	return &router{mux}, auth, nil
 }
 
 // ensureMounted gives plugins that have no routes of their own a place too, so that
@@ -82,21 +84,12 @@ func (c *core) ensureMounted(comp *composition) error {
 }
 
 // router is the Router of one plugin.
-type router struct {
-	mux     *httpx.Mux
-	auth    *authenticator
-	plugin  *pluginAuth
-	cookies sync.Once
-}
+type router struct{ mux *httpx.Mux }
 
 // Handle panics on a bad pattern: the panic is a boot error that names the constructor
 // or invoked function that called it.
 func (r *router) Handle(pattern string, h Handler, allow ...Access) {
-	err := r.mux.Handle(pattern, h, allow...)
-	if err == nil && slices.Contains(allow, AllowUserCookie) {
-		r.cookies.Do(func() { err = r.auth.cookieRoutes(r.plugin, r.mux) })
-	}
-	if err != nil {
+	if err := r.mux.Handle(pattern, h, allow...); err != nil {
 		panic(err)
 	}
 }

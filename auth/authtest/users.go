@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/callboard-dev/callboard/auth"
+	"github.com/callboard-dev/callboard/auth/internal/resolve"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
@@ -44,12 +45,12 @@ func (u Users) ByRef(_ context.Context, ref entity.Ref) (entity.Entity, error) {
 	if ref.Namespace == "" {
 		ref.Namespace = entity.DefaultNamespace
 	}
-	return u.only(func(e entity.Entity) bool { return e.Ref().Lower() == ref.Lower() })
+	return u.only(func(e entity.Entity) bool { return e.Ref().Lower() == ref.Lower() && resolve.Same(e.Name(), ref.Name) })
 }
 
 // ByAnnotation implements auth.Users.
 func (u Users) ByAnnotation(_ context.Context, key, value string) (entity.Entity, error) {
-	return u.only(func(e entity.Entity) bool { return has(e, key) && strings.EqualFold(e.Annotation(key), value) })
+	return u.only(func(e entity.Entity) bool { return has(e, key) && resolve.Same(e.Annotation(key), value) })
 }
 
 // ByExactAnnotation implements auth.Users.
@@ -65,7 +66,7 @@ func (u Users) ByExactAnnotation(ctx context.Context, key, value string) (entity
 func (u Users) ByEmail(_ context.Context, email string) (entity.Entity, error) {
 	return u.only(func(e entity.Entity) bool {
 		have := e.SpecString("profile", "email")
-		return have != "" && strings.EqualFold(have, email)
+		return have != "" && resolve.Same(have, email)
 	})
 }
 

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/auth/internal/jws"
+	"github.com/callboard-dev/callboard/auth/internal/resolve"
 	"github.com/callboard-dev/callboard/backend/apierr"
 )
 
@@ -93,7 +93,7 @@ func (p *Provider) identity(ctx context.Context, claims jws.Claims, token string
 		return nil, apierr.Authentication.New("Cloudflare Access does not say who the user is: %d", resp.StatusCode)
 	}
 	// The session may have been revoked, or be another user's by now.
-	if email, _ := identity["email"].(string); !strings.EqualFold(email, claims.Text("email")) {
+	if email, _ := identity["email"].(string); !resolve.Same(email, claims.Text("email")) {
 		return nil, apierr.Authentication.New("Cloudflare Access speaks of another user than the token (email)")
 	}
 	return identity, nil

@@ -75,7 +75,7 @@ func register(p params) {
 
 func resolvers() map[string]auth.SignInResolver {
 	return map[string]auth.SignInResolver{
-		"emailMatchingUserEntityAnnotation": auth.MatchAnnotation("google.com/email", "an email", func(p auth.Profile) string { return p.Email }),
+		"emailMatchingUserEntityAnnotation": auth.MatchEmailAnnotation("google.com/email"),
 		"idMatchingUserEntityAnnotation": auth.MatchAnnotationOf("a user ID", true, func(p auth.Profile) (string, string) {
 			return "google.com/user-id", p.Subject
 		}),

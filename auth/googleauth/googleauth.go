@@ -65,7 +65,7 @@ func register(p params) {
 
 func resolvers() map[string]auth.SignInResolver {
 	return map[string]auth.SignInResolver{
-		"emailMatchingUserEntityAnnotation": auth.MatchAnnotation("google.com/email", "an email", func(p auth.Profile) string { return p.Email }),
+		"emailMatchingUserEntityAnnotation": auth.MatchEmailAnnotation("google.com/email"),
 	}
 }
 

@@ -15,6 +15,7 @@ package guestauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -44,7 +45,10 @@ func (c *Config) SetDefaults() {
 
 // Validate implements config.Validator.
 func (c *Config) Validate() error {
-	_, err := entity.ParseRef(c.UserEntityRef, entity.Default{Kind: "user"})
+	user, err := entity.ParseRef(c.UserEntityRef, entity.Default{Kind: "user"})
+	if err == nil && entity.Lower(user.Kind) != "user" {
+		err = fmt.Errorf("%s is not a user", user)
+	}
 	errs := []error{config.At("userEntityRef", err)}
 	for i, ref := range c.OwnershipEntityRefs {
 		_, err := entity.ParseRef(ref)

@@ -102,7 +102,7 @@ func scopes(union, requested []string) []string {
 
 func resolvers() map[string]auth.SignInResolver {
 	return map[string]auth.SignInResolver{
-		"emailMatchingUserEntityAnnotation": auth.MatchAnnotation("microsoft.com/email", "an email", func(p auth.Profile) string { return p.Email }),
+		"emailMatchingUserEntityAnnotation": auth.MatchEmailAnnotation("microsoft.com/email"),
 		"userIdMatchingUserEntityAnnotation": auth.MatchAnnotationOf("a user ID", true, func(p auth.Profile) (string, string) {
 			return "graph.microsoft.com/user-id", p.Subject
 		}),

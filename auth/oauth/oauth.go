@@ -259,10 +259,15 @@ func (c *Client) Get(ctx context.Context, endpoint, accessToken string, out any)
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
-		return refused(r.URL.Host+r.URL.Path, resp.StatusCode, "")
+		// The address is for the log, as in do.
+		cause := fmt.Errorf("%s%s answers %d", r.URL.Host, r.URL.Path, resp.StatusCode)
+		if unavailable(resp.StatusCode) {
+			return apierr.ServiceUnavailable.Wrap(cause, "the identity provider is not available (%d)", resp.StatusCode)
+		}
+		return apierr.Authentication.Wrap(cause, "the identity provider refused (%d)", resp.StatusCode)
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		return apierr.Authentication.New("the answer of %s cannot be read", r.URL.Host+r.URL.Path)
+		return apierr.Authentication.Wrap(fmt.Errorf("%s%s: %w", r.URL.Host, r.URL.Path, err), "the identity provider's answer cannot be read")
 	}
 	return nil
 }
@@ -295,11 +300,14 @@ func refused(what string, status int, code string) error {
 	switch {
 	case code == "invalid_grant":
 		return apierr.Authentication.Wrap(auth.ErrSessionEnded, "the %s of the identity provider refused: invalid_grant", what)
-	case status >= 500 || status == http.StatusTooManyRequests:
+	case unavailable(status):
 		return apierr.ServiceUnavailable.New("the %s of the identity provider is not available: %s", what, code)
 	}
 	return apierr.Authentication.New("the %s of the identity provider refused: %s", what, code)
 }
+
+// unavailable reports whether a status says that another time may do.
+func unavailable(status int) bool { return status >= 500 || status == http.StatusTooManyRequests }
 
 // expiresIn reads expires_in, a number of seconds that some write as text.
 func expiresIn(v any) (time.Duration, error) {

@@ -82,7 +82,7 @@ func register(p params) {
 
 func resolvers() map[string]auth.SignInResolver {
 	return map[string]auth.SignInResolver{
-		"emailMatchingUserEntityAnnotation": auth.MatchAnnotation("okta.com/email", "an email", func(p auth.Profile) string { return p.Email }),
+		"emailMatchingUserEntityAnnotation": auth.MatchEmailAnnotation("okta.com/email"),
 	}
 }
 

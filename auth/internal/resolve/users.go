@@ -63,6 +63,9 @@ func (u *Users) ByRef(ctx context.Context, ref entity.Ref) (entity.Entity, error
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	if !Same(e.Name(), ref.Name) {
+		return nil, apierr.NotFound.New("User not found: the catalog has no %s, only one that looks like it", ref)
+	}
 	return e, nil
 }
 
@@ -72,6 +75,7 @@ func (u *Users) ByAnnotation(ctx context.Context, key, value string) (entity.Ent
 	if err != nil {
 		return nil, err
 	}
+	found = same(found, value, func(e entity.Entity) string { return e.Annotation(key) })
 	return only(found, fmt.Sprintf("the annotation %s %q", key, value))
 }
 
@@ -94,7 +98,14 @@ func (u *Users) ByEmail(ctx context.Context, email string) (entity.Entity, error
 	if err != nil {
 		return nil, err
 	}
+	found = same(found, email, func(e entity.Entity) string { return e.SpecString("profile", "email") })
 	return only(found, fmt.Sprintf("spec.profile.email %q", email))
+}
+
+// same leaves the entities whose value is the one that was looked for, in any case. The
+// catalog's search goes by Unicode's idea of case, which takes some letters for others.
+func same(found []entity.Entity, value string, of func(entity.Entity) string) []entity.Entity {
+	return slices.DeleteFunc(found, func(e entity.Entity) bool { return !Same(of(e), value) })
 }
 
 // most is how many matches are enough to know that there are too many.

@@ -38,16 +38,21 @@ func (c *KeyStoreConfig) Validate() error {
 // UserKeyStoreConfig is auth.keyStore. The provider firestore of the reference is not
 // part of Callboard.
 type UserKeyStoreConfig struct {
-	Provider string     `config:"provider" oneof:"database|memory|static" doc:"where the keys of user tokens are; database if absent"`
+	Provider string     `config:"provider" doc:"where the keys of user tokens are, database, memory or static; database if absent"`
 	Static   StaticKeys `config:"static" doc:"of provider static"`
 }
 
 // Validate implements config.Validator.
 func (c *UserKeyStoreConfig) Validate() error {
-	if c.Provider == "static" {
+	switch c.Provider {
+	case "", "database", "memory":
+		return nil
+	case "static":
 		return c.Static.check()
+	case "firestore":
+		return config.At("provider", errors.New("firestore is not supported: use database, which all replicas share, too"))
 	}
-	return nil
+	return config.At("provider", fmt.Errorf("expected database, memory or static, got %q", c.Provider))
 }
 
 // StaticKeys are keys in files. The first one signs, all are listed, none expires.
