@@ -26,6 +26,7 @@ type Authorizer struct {
 	clients backend.Clients
 	local   *backend.Local
 	log     *slog.Logger
+	faults  faults
 }
 
 type authorizerParams struct {
@@ -36,11 +37,12 @@ type authorizerParams struct {
 	Extensions *Extensions
 	Clients    backend.Clients
 	Local      *backend.Local
+	Auditor    backend.Auditor
 	Log        *slog.Logger
 }
 
 func newAuthorizer(p authorizerParams) *Authorizer {
-	return &Authorizer{p.Plugin, p.Config, p.Extensions, p.Clients, p.Local, p.Log}
+	return &Authorizer{p.Plugin, p.Config, p.Extensions, p.Clients, p.Local, p.Log, faults{p.Auditor, p.Log}}
 }
 
 // A Request is one thing that somebody wants to do.
@@ -75,7 +77,8 @@ func (a *Authorizer) Authorize(ctx context.Context, creds backend.Credentials, r
 
 // Decide returns decisions about permissions without naming resources, in their order.
 // Those on resources may be conditional; the plugin then applies the criteria, to lists
-// with QueryOf.
+// with QueryOf. Conditions that the plugin could not apply, such as those with a rule that
+// it does not have, are a denial, which is logged and audited.
 func (a *Authorizer) Decide(ctx context.Context, creds backend.Credentials, permissions ...Permission) ([]Decision, error) {
 	questions := make([]question, len(permissions))
 	for i, p := range permissions {
@@ -87,7 +90,7 @@ func (a *Authorizer) Decide(ctx context.Context, creds backend.Credentials, perm
 	}
 	out := make([]Decision, len(answers))
 	for i, ans := range answers {
-		out[i] = ans.decision
+		out[i] = a.sound(ctx, creds, permissions[i], ans.decision)
 	}
 	return out, nil
 }

@@ -16,7 +16,7 @@ type host struct {
 	users   backend.UserInfo
 	clients backend.Clients
 	local   *backend.Local
-	log     *slog.Logger
+	faults  faults
 }
 
 type hostParams struct {
@@ -26,13 +26,14 @@ type hostParams struct {
 	Users      backend.UserInfo
 	Clients    backend.Clients
 	Local      *backend.Local
+	Auditor    backend.Auditor
 	Log        *slog.Logger
 }
 
 func newHost(p hostParams) *host {
 	return &host{
 		policy: func() Policy { return p.Extensions.policy },
-		users:  p.Users, clients: p.Clients, local: p.Local, log: p.Log,
+		users:  p.Users, clients: p.Clients, local: p.Local, faults: faults{p.Auditor, p.Log},
 	}
 }
 
@@ -109,15 +110,58 @@ func (h *host) applyAll(ctx context.Context, creds backend.Credentials, question
 	return nil
 }
 
+// apply has the plugin apply its conditions. What is wrong with the conditions of some
+// items denies these items, and is no error; that nobody can tell is one.
 func (h *host) apply(ctx context.Context, creds backend.Credentials, t target, items []conditioned) ([]bool, error) {
+	faulty := func(err error) { h.faults.denied(ctx, creds, t.plugin, t.resourceType, err) }
 	if x, ok := backend.Find[*Extensions](h.local, backend.PluginID(t.plugin)); ok {
 		if r, ok := x.resource(t.resourceType); ok && r.loads() {
-			out, err := r.apply(ctx, items)
+			out, err := r.apply(ctx, items, faulty)
 			if err != nil {
 				return nil, fmt.Errorf("apply conditions in plugin %s: %w", t.plugin, err)
 			}
 			return out, nil
 		}
 	}
-	return applyRemote(ctx, h.clients, creds, t.plugin, t.resourceType, items)
+	out, err := applyRemote(ctx, h.clients, creds, t.plugin, t.resourceType, items)
+	if !ofConditions(err) {
+		return out, err
+	}
+	return h.applyEach(ctx, creds, t, items, faulty)
+}
+
+// applyEach finds out whose conditions a plugin elsewhere refuses: those that are the
+// same are asked about together.
+func (h *host) applyEach(ctx context.Context, creds backend.Credentials, t target, items []conditioned, faulty func(error)) ([]bool, error) {
+	var order []string
+	same := map[string][]int{}
+	for i, item := range items {
+		text, err := item.criteria.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		if same[string(text)] == nil {
+			order = append(order, string(text))
+		}
+		same[string(text)] = append(same[string(text)], i)
+	}
+	out := make([]bool, len(items))
+	for _, text := range order {
+		some := make([]conditioned, len(same[text]))
+		for n, i := range same[text] {
+			some[n] = items[i]
+		}
+		results, err := applyRemote(ctx, h.clients, creds, t.plugin, t.resourceType, some)
+		if ofConditions(err) {
+			faulty(err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for n, i := range same[text] {
+			out[i] = results[n]
+		}
+	}
+	return out, nil
 }

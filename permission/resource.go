@@ -26,9 +26,10 @@ type ResourceType interface {
 	name() string
 	permissions() []Permission
 	rules() []RuleInfo
-	// apply says of each item whether its criteria match its resource. loads is false if
-	// resources cannot be loaded.
-	apply(ctx context.Context, items []conditioned) (out []bool, err error)
+	// apply says of each item whether its criteria match its resource. Criteria that are
+	// wrong are the error if faulty is nil, and otherwise match nothing, and are told to
+	// faulty. loads is false if resources cannot be loaded.
+	apply(ctx context.Context, items []conditioned, faulty func(error)) (out []bool, err error)
 	loads() bool
 	add(rule any) error
 	query(c Criteria) (queryTree, error)
@@ -67,7 +68,7 @@ func (r *resourceType[R]) add(rule any) error {
 	return nil
 }
 
-func (r *resourceType[R]) apply(ctx context.Context, items []conditioned) ([]bool, error) {
+func (r *resourceType[R]) apply(ctx context.Context, items []conditioned, faulty func(error)) ([]bool, error) {
 	programs := map[string]func(R) bool{}
 	keys := make([]string, len(items))
 	refs := make([]string, 0, len(items))
@@ -80,9 +81,15 @@ func (r *resourceType[R]) apply(ctx context.Context, items []conditioned) ([]boo
 		}
 		keys[i] = string(text)
 		if programs[keys[i]] == nil {
-			if programs[keys[i]], err = r.compile(item.criteria); err != nil {
-				return nil, err
+			program, err := r.compile(item.criteria)
+			if err != nil {
+				if faulty == nil {
+					return nil, err
+				}
+				faulty(err)
+				program = func(R) bool { return false }
 			}
+			programs[keys[i]] = program
 		}
 	}
 	slices.Sort(refs)

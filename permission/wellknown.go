@@ -97,7 +97,7 @@ func (k *wellKnown) apply(r *http.Request, list []application) ([]any, error) {
 			return nil, apierr.NotImplemented.New("resources of type %s cannot be loaded one by one", name)
 		}
 		var err error
-		if results[name], err = resource.apply(r.Context(), some); err != nil {
+		if results[name], err = resource.apply(r.Context(), some, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -169,7 +169,7 @@ func (t *policyTool) load() (s *engine.State, warnings []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		list, err := policyfile.ParseConditions(text, t.config.limits())
+		list, err := policyfile.ParseConditions(text, t.config.limits(), checkCoreRules)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s:%w", t.show(file), err)
 		}

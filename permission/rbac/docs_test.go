@@ -128,7 +128,8 @@ func TestPolicyCommand(t *testing.T) {
 		return path
 	}
 	wrong := file("wrong.csv", "p, role:default/a, catalog.entity.read, get, allow\n\n  g, alice, role:default/a\np, role:default/b, catalog.entity.raed, read, allow\np, role:default/b, catalog.entity.read, delete, allow\np, role:default/b, catalog-entity, update, deny\np, role:default/a, catalog.entity.refresh, update, allow\ng, user:default/u, role:default/a\ng, user:default/u, role:default/b\n")
-	conditions := file("conditions.yaml", "{result: CONDITIONAL, roleEntityRef: role:default/a, pluginId: catalog, resourceType: catalog-entity, permissionMapping: [read], conditions: {rule: IS_ENTITY_OWNER, resourceType: catalog-entity, params: {claims: [$currentUser]}}}\n")
+	const own = "{result: CONDITIONAL, roleEntityRef: role:default/a, pluginId: catalog, resourceType: catalog-entity, permissionMapping: [read], conditions: {rule: IS_ENTITY_OWNER, resourceType: catalog-entity, params: {claims: [$currentUser]}}}\n"
+	conditions := file("conditions.yaml", own)
 	config := file("app-config.yaml", "permission: {enabled: true, rbac: {policies-csv-file: "+wrong+", conditionalPoliciesFile: "+conditions+", admin: {superUsers: [{name: 'user:default/root'}]}}}\n")
 	for _, tt := range []struct {
 		args []string
@@ -139,6 +140,8 @@ func TestPolicyCommand(t *testing.T) {
 			"wrong.csv:4:1: warning: no plugin has a permission or a type of resources catalog.entity.raed", "wrong.csv:5:1: warning: catalog.entity.read is asked for with the action read, never with delete",
 			"wrong.csv:7:1: warning: whoever has role:default/a is not denied catalog.entity.refresh"}},
 		{[]string{"check", "--conditions", file("bad.yaml", "result: CONDITIONAL\n")}, 1, []string{"bad.yaml:1:1: 'roleEntityRef' must be specified"}},
+		{[]string{"check", "--conditions", file("rule.yaml", strings.Replace(own, "OWNER", "OWNR", 1))}, 1, []string{`rule.yaml:1:1: there is no rule "IS_ENTITY_OWNR" for catalog-entity, did you mean IS_ENTITY_OWNER?`}},
+		{[]string{"check", "--conditions", file("scalar.yaml", strings.Replace(own, "[$currentUser]", "$ownerRefs", 1))}, 1, []string{"scalar.yaml:1:1: parameter claims of rule IS_ENTITY_OWNER must be of type array"}},
 		{[]string{"check", "--config", config}, 1, []string{"4 rules, 2 members, 1 conditions: 2 mistakes"}},
 		{[]string{"check", "nope.csv"}, 2, []string{"nope.csv"}},
 		{[]string{"check"}, 2, []string{"name a policy file"}},

@@ -24,6 +24,10 @@ type files struct {
 	log     *slog.Logger
 	now     func() time.Time
 	every   time.Duration // how often watch looks
+	// check holds conditions against the rules of their plugins; nil holds them against
+	// nothing. It is asked on reloads only: before the start plugins do not know all
+	// their rules.
+	check func(context.Context, engine.Condition) error
 
 	// have is what has been taken over, or refused, last. It belongs to whoever calls
 	// load: the start hook, and then the goroutine of watch.
@@ -68,7 +72,7 @@ func (f *files) start(ctx context.Context) error {
 	} else {
 		f.failed(ctx, f.config.PoliciesCSVFile, csvErr)
 	}
-	list, condErr := f.readConditions()
+	list, condErr := f.readConditions(nil)
 	if condErr == nil {
 		f.conditions, f.known = list, true
 	} else {
@@ -125,12 +129,12 @@ func (f *files) readCSV() (*policyfile.Policy, error) {
 	return policyfile.ParseCSV(string(text)), nil
 }
 
-func (f *files) readConditions() ([]engine.Condition, error) {
+func (f *files) readConditions(check func(engine.Condition) error) ([]engine.Condition, error) {
 	text, err := f.read(1)
 	if text == nil || err != nil {
 		return nil, err
 	}
-	list, err := policyfile.ParseConditions(text, f.config.limits())
+	list, err := policyfile.ParseConditions(text, f.config.limits(), check)
 	if err != nil {
 		return nil, fmt.Errorf("%s:%w", f.config.ConditionalPoliciesFile, err)
 	}
@@ -237,7 +241,12 @@ func (f *files) reload(ctx context.Context, csv, conditions bool) {
 		}
 	}
 	if conditions {
-		list, err := f.readConditions()
+		list, err := f.readConditions(func(c engine.Condition) error {
+			if f.check == nil {
+				return nil
+			}
+			return f.check(ctx, c)
+		})
 		if err != nil {
 			f.failed(ctx, f.config.ConditionalPoliciesFile, err)
 			conditions = false

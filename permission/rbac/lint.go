@@ -129,6 +129,11 @@ func warnOfMistakes(ctx context.Context, p params, l *live) {
 		}
 	}
 	warn(lint(l.state(), permissions))
+	for _, c := range l.state().Conditions {
+		if err := ask.checkCondition(ctx, c); err != nil {
+			p.Log.WarnContext(ctx, "in the policy: a condition denies what it is about, because it is wrong", "role", c.Role, "id", c.ID, "error", err)
+		}
+	}
 	// A catalog that has just been started may not have groups yet.
 	for end := time.Now().Add(lintPatience); ctx.Err() == nil && time.Now().Before(end); {
 		parents, err := catalog.groups(ctx)

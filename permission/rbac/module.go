@@ -72,7 +72,7 @@ func register(p params) error {
 		config: p.Config, live: l, authorizer: p.Authorizer, extensions: p.Framework, plugins: asked,
 		providers: all, auditor: p.Auditor, log: p.Log, now: time.Now,
 	}).mount(p.Router)
-	f := &files{config: p.Config, live: l, auditor: p.Auditor, log: p.Log, now: time.Now, every: watchEvery}
+	f := &files{config: p.Config, live: l, auditor: p.Auditor, log: p.Log, now: time.Now, every: watchEvery, check: asked.checkCondition}
 	p.Lifecycle.Append(fx.StartHook(func(ctx context.Context) error { return start(ctx, p, f, all) }))
 	return nil
 }

@@ -3,6 +3,7 @@ package rbac
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,9 @@ func (p *plugins) ids() []string {
 
 const maxMetadata = 4 << 20
 
+// errNoMetadata is the answer of plugins that have no permissions, and of none.
+var errNoMetadata = errors.New("404: no such plugin, or one without permissions")
+
 // metadata asks one plugin.
 func (p *plugins) metadata(ctx context.Context, id string) (m wireMetadataOf, err error) {
 	if id == "permission" {
@@ -66,6 +70,9 @@ func (p *plugins) metadata(ctx context.Context, id string) (m wireMetadataOf, er
 		return m, err
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusNotFound {
+		return m, fmt.Errorf("GET %s: %w", req.URL, errNoMetadata)
+	}
 	if res.StatusCode != http.StatusOK {
 		return m, fmt.Errorf("GET %s: %s", req.URL, res.Status)
 	}

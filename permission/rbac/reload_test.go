@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -163,6 +164,9 @@ func TestReloadsThatFail(t *testing.T) {
 	if err := f.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	f.check = func(_ context.Context, c engine.Condition) error {
+		return checkCriteria(c, []permission.RuleInfo{{Name: "X", ResourceType: "catalog-entity"}})
+	}
 	before := l.state()
 	if len(before.Conditions) != 1 {
 		t.Fatalf("conditions %v", before.Conditions)
@@ -173,6 +177,7 @@ func TestReloadsThatFail(t *testing.T) {
 		{"no CSV", pair(false) + "p, \"x\n", own},
 		{"no YAML", pair(true), "result: ["},
 		{"a condition with a mistake", pair(true), own + "---\nresult: CONDITIONAL\n"},
+		{"a rule that is not there", pair(true), strings.Replace(own, "rule: X", "rule: Y", 1)},
 		{"two conditions about the same", pair(true), own + "---\n" + own},
 		{"too many documents", pair(true), func() (s string) {
 			for range 300 {

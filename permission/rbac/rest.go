@@ -562,7 +562,7 @@ func (a *rest) readCondition(c *call) (engine.Condition, error) {
 		return cond, apierr.Input.New("permissionMapping entries must have a permission name, such as {name: \"catalog.entity.read\", action: \"read\"}, because permission.rbac.strictConditionMapping is true")
 	}
 	c.meta["condition"] = conditionOnWire(cond)
-	return cond, nil
+	return cond, a.plugins.checkCondition(c.r.Context(), cond)
 }
 
 func (a *rest) createCondition(c *call) error {

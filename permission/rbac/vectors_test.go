@@ -77,7 +77,7 @@ func (s *scenario) load(t testing.TB, c *Config, before *engine.State) *engine.S
 	state := before.Clone()
 	c.reconcileConfiguration(state, now)
 	c.reconcileCSV(state, policyfile.ParseCSV(s.CSV), now)
-	list, err := policyfile.ParseConditions([]byte(s.ConditionalPolicies), c.limits())
+	list, err := policyfile.ParseConditions([]byte(s.ConditionalPolicies), c.limits(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

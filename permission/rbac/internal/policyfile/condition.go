@@ -24,8 +24,8 @@ type Limits struct {
 
 // ParseConditions reads a file of conditional policies, which is YAML with a document for
 // each. The first mistake is the error: a file counts whole, or not at all. Its text
-// begins with the line.
-func ParseConditions(data []byte, l Limits) (out []engine.Condition, err error) {
+// begins with the line. check may refuse a condition; nil refuses none.
+func ParseConditions(data []byte, l Limits, check func(engine.Condition) error) (out []engine.Condition, err error) {
 	if len(data) > l.Bytes {
 		return nil, fmt.Errorf("1:1: the file has %d bytes, more than the %d that permission.rbac.validation.conditionalPoliciesFile.maxBytes allows", len(data), l.Bytes)
 	}
@@ -55,6 +55,9 @@ func ParseConditions(data []byte, l Limits) (out []engine.Condition, err error) 
 			return nil, fmt.Errorf("%d:1: %w", line, err)
 		}
 		c, err := DecodeCondition(text, l)
+		if err == nil && check != nil {
+			err = check(c)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%d:1: %w", line, err)
 		}

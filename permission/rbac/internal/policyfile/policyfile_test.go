@@ -162,7 +162,7 @@ func FuzzParseConditions(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := ParseConditions(data, limits)
+		list, err := ParseConditions(data, limits, nil)
 		if err != nil {
 			return
 		}
