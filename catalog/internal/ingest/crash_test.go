@@ -351,17 +351,22 @@ func (c *crashes) cut() {
 
 // list has a replica list the set of the last round, until it is acknowledged.
 func (c *crashes) list(p *crasher, provider string) {
-	for {
+	c.t.Helper()
+	for failed := true; failed; {
 		p.say("replace %s %d", provider, c.round)
+		ended := true
 		for line := range p.lines {
 			if line == fmt.Sprint("done ", provider, " ", c.round) {
 				return
 			}
 			if line == fmt.Sprint("failed ", provider, " ", c.round) {
+				ended = false
 				break
 			}
 		}
+		failed = !ended
 	}
+	c.t.Fatalf("a replica ended by itself:\n%s", &p.log)
 }
 
 // finish lists the sets of the last round until the listing is acknowledged, waits until
