@@ -36,6 +36,7 @@ type idp struct {
 	scopes    []string    // that were asked for at refreshes
 	revoked   []string
 	gone      bool   // refresh tokens are not valid any more
+	fails     error  // what refreshes fail with, after the new token was issued
 	rotates   bool   // each refresh issues a new refresh token
 	long      string // appended to refresh tokens
 	says      string // the scope that token answers speak of
@@ -80,7 +81,11 @@ func (i *idp) Refresh(_ context.Context, s auth.Session, scope string) (auth.Pro
 	}
 	_, rest, _ := strings.Cut(s.RefreshToken, "-")
 	code, _, _ := strings.Cut(rest, "-")
-	return i.session(code, len(i.refreshed))
+	who, next, err := i.session(code, len(i.refreshed))
+	if i.fails != nil {
+		return auth.Profile{}, auth.Session{RefreshToken: next.RefreshToken}, i.fails
+	}
+	return who, next, err
 }
 
 func (i *idp) SignOut(_ context.Context, s auth.Session) (string, error) {
