@@ -199,8 +199,6 @@ func (s *Server) exchange(ctx context.Context, q url.Values, c credentials, prov
 		return nil, refuse("invalid_grant", "The code is not for this client")
 	case !public(a.ClientID) && !proved:
 		return nil, invalidClient(c.basic) // RFC 6749, 4.1.3
-	case c.id == "":
-		return nil, refuse("invalid_request", "client_id is missing")
 	case redirect != a.RedirectURI:
 		return nil, refuse("invalid_grant", "Redirect URI mismatch")
 	case !provesPKCE(a, verifier):
