@@ -162,6 +162,9 @@ func (t *policyTool) load() (s *engine.State, warnings []string, err error) {
 			return nil, nil, err
 		}
 		t.csv = policyfile.ParseCSV(string(text))
+		if err := t.csv.Void(); err != nil {
+			return nil, nil, fmt.Errorf("%s:%w", t.show(file), err)
+		}
 		warnings = t.config.reconcileCSV(s, t.csv, now)
 	}
 	if file := t.config.ConditionalPoliciesFile; file != "" {

@@ -140,6 +140,8 @@ func TestPolicyCommand(t *testing.T) {
 			"wrong.csv:4:1: warning: no plugin has a permission or a type of resources catalog.entity.raed", "wrong.csv:5:1: warning: catalog.entity.read is asked for with the action read, never with delete",
 			"wrong.csv:7:1: warning: whoever has role:default/a is not denied catalog.entity.refresh"}},
 		{[]string{"check", "--conditions", file("bad.yaml", "result: CONDITIONAL\n")}, 1, []string{"bad.yaml:1:1: 'roleEntityRef' must be specified"}},
+		{[]string{"check", file("html.csv", "<html>\n")}, 1, []string{"html.csv:1:1: the file has neither a rule nor a membership"}},
+		{[]string{"check", file("types.csv", "g, user:default/u, role:default/a\npp, role:default/a, x, use, deny\n")}, 1, []string{"types.csv:2:1: a line must begin with p (a rule), g (a membership) or #, not with \"pp\""}},
 		{[]string{"check", "--conditions", file("rule.yaml", strings.Replace(own, "OWNER", "OWNR", 1))}, 1, []string{`rule.yaml:1:1: there is no rule "IS_ENTITY_OWNR" for catalog-entity, did you mean IS_ENTITY_OWNER?`}},
 		{[]string{"check", "--conditions", file("scalar.yaml", strings.Replace(own, "[$currentUser]", "$ownerRefs", 1))}, 1, []string{"scalar.yaml:1:1: parameter claims of rule IS_ENTITY_OWNER must be of type array"}},
 		{[]string{"check", "--config", config}, 1, []string{"4 rules, 2 members, 1 conditions: 2 mistakes"}},

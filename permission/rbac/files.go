@@ -58,8 +58,8 @@ func (f *files) paths() [2]string {
 }
 
 // start takes over the configuration and both files. Lines of the CSV file that are wrong
-// are left out with a warning; a file that cannot be read, and conditions with a mistake,
-// leave what is stored of them as it is.
+// are left out with a warning; a file that cannot be read or has no line that is right,
+// and conditions with a mistake, leave what is stored of them as it is.
 func (f *files) start(ctx context.Context) error {
 	csv, csvErr := f.readCSV()
 	if csvErr == nil {
@@ -126,7 +126,11 @@ func (f *files) readCSV() (*policyfile.Policy, error) {
 	if text == nil || err != nil {
 		return nil, err
 	}
-	return policyfile.ParseCSV(string(text)), nil
+	p := policyfile.ParseCSV(string(text))
+	if err := p.Void(); err != nil {
+		return nil, fmt.Errorf("%s:%w", f.config.PoliciesCSVFile, err)
+	}
+	return p, nil
 }
 
 func (f *files) readConditions(check func(engine.Condition) error) ([]engine.Condition, error) {
@@ -272,6 +276,9 @@ func (f *files) reload(ctx context.Context, csv, conditions bool) {
 	}
 }
 
+// maxReported is how many wrong lines one error names.
+const maxReported = 10
+
 // broken is the error of a file with lines that are wrong; repeated ones are only left out.
 func broken(p *policyfile.Policy, file string) error {
 	var list []string
@@ -282,6 +289,9 @@ func broken(p *policyfile.Policy, file string) error {
 	}
 	if list == nil {
 		return nil
+	}
+	if more := len(list) - maxReported; more > 0 {
+		list = append(list[:maxReported], fmt.Sprintf("and %d lines more", more))
 	}
 	return errors.New(strings.Join(list, "; "))
 }

@@ -110,10 +110,11 @@ func logged() (records, backend.Feature) {
 func TestStartWarnings(t *testing.T) {
 	t.Parallel()
 	log, feature := logged()
-	newWorld(t, "p, role:default/r, catalog.entity.raed, read, allow\np, role:default/r, x, get, allow\np, role:default/lonely, catalog.entity.read, read, allow\ng, group:default/gone, role:default/r\ng, user:default/u, role:default/rbac_admin\n",
+	newWorld(t, "p, role:default/r, catalog.entity.raed, read, allow\np, role:default/r, x, get, allow\np, role:default/lonely, catalog.entity.read, read, allow\ng, group:default/gone, role:default/r\ng, user:default/u, role:default/rbac_admin\npp, role:default/r, x, use, deny\n",
 		`{"enabled": true}`, feature)
 	for _, want := range [][]string{
 		{"WARN", "policy.csv:2:1: the action must be one of", `not "get"`},
+		{"WARN", "policy.csv:6:1: a line must begin with", `not with "pp"`},
 		{"WARN", "g, user:default/u, role:default/rbac_admin is left out"},
 		{"WARN", "nobody may edit roles"},
 		{"WARN", "in the policy: no plugin has a permission or a type of resources catalog.entity.raed"},

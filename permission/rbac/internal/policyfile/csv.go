@@ -4,6 +4,7 @@ package policyfile
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,6 +18,22 @@ type Policy struct {
 	// Problems are the lines that are not part of it, in their order.
 	Problems []Problem
 	lines    map[any]int
+	void     bool
+}
+
+// Void returns an error for a file that has something in it, but not one line that is a
+// rule or a membership: it is something else, and no empty policy. Its text begins with
+// the line.
+func (p *Policy) Void() error {
+	if !p.void {
+		return nil
+	}
+	const text = "the file has neither a rule nor a membership; only a file that is really empty is an empty policy"
+	if len(p.Problems) == 0 {
+		return errors.New("1:1: " + text)
+	}
+	first := p.Problems[0]
+	return fmt.Errorf("%d:%d: %s (%s)", first.Line, first.Column, text, first.Text)
 }
 
 // LineOf returns the line of a Rule's or Member's key, 0 if it is not of this file.
@@ -70,8 +87,11 @@ func ParseCSV(text string) *Policy {
 				continue
 			}
 			members = append(members, memberLine{m, at})
+		default:
+			p.problem(at, fmt.Errorf("a line must begin with p (a rule), g (a membership) or #, not with %.20q", fields[0]))
 		}
 	}
+	p.void = len(rules)+len(members) == 0 && strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")) != ""
 	p.keepRules(rules)
 	p.keepMembers(members)
 	return p

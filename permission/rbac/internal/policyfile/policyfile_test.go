@@ -17,7 +17,7 @@ func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"p, role:default/a, x, read, allow", ""},
 		{"g, user:default/a, role:default/a", ""},
-		{"  # comment", ""}, {"", ""}, {"x, anything", ""}, {"\tp,role:default/a,\"x\",use,deny\r", ""},
+		{"  # comment", ""}, {"", ""}, {"x, anything", "1:1: a line must begin with p (a rule), g (a membership) or #, not with"}, {"\tp,role:default/a,\"x\",use,deny\r", ""},
 		{"g, User:Default/A, role:default/a", ""},
 		{"p, role:default/a, x, read", "1:1: a rule has five fields, this has 4"},
 		{"p, role:default/a, x, read, allow, more", "five fields, this has 6"},
