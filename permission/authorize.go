@@ -9,7 +9,8 @@ import (
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
 
-// maxItems bounds a batch (contract permission.md 1.2).
+// maxItems bounds a batch (contract permission.md 1.2). References in arrays count one by
+// one: each is an entity to look at.
 const maxItems = 2000
 
 // wireItem is one question of POST /authorize.
@@ -39,10 +40,14 @@ func (p *plugin) authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	ids := make([]string, len(*body.Items))
 	questions := make([]question, len(*body.Items))
+	refs := 0
 	for i, raw := range *body.Items {
 		var err error
 		if ids[i], questions[i], err = readItem(raw); err != nil {
 			return apierr.Input.New("item %d: %v", i, err)
+		}
+		if refs += len(questions[i].refs); refs > maxItems {
+			return apierr.Input.New("expected at most %d resources in all items, got more", maxItems)
 		}
 	}
 	if !p.mayAskWithoutRef(creds) {

@@ -92,3 +92,32 @@ func failures(a *backendtest.Audit) (n int) {
 	}
 	return n
 }
+
+// TestReferencesInArraysCount: one item with very many references is as much work as very
+// many items.
+func TestReferencesInArraysCount(t *testing.T) {
+	t.Parallel()
+	p := start("permission: {enabled: true}\n", permission.Plugin(), firstLetter(), boxes(), usersOfTest())
+	t.Cleanup(p.stop)
+	ask := func(lengths ...int) string {
+		var items []string
+		for i, n := range lengths {
+			refs := strings.TrimSuffix(strings.Repeat(`"apple",`, n), ",")
+			items = append(items, fmt.Sprintf(`{"id":"%d","permission":{"type":"resource","name":"boxes.box.open","attributes":{},"resourceType":"box"},"resourceRef":[%s]}`, i, refs))
+		}
+		got := p.send("user:default/a", http.MethodPost, "/api/permission/authorize", `{"items":[`+strings.Join(items, ",")+`]}`)
+		return got[:min(len(got), 14)]
+	}
+	for _, tt := range []struct {
+		lengths []int
+		want    string
+	}{
+		{[]int{2000}, "200 "},
+		{[]int{2001}, "400 InputError"},
+		{[]int{1000, 1000, 1}, "400 InputError"},
+	} {
+		if got := ask(tt.lengths...); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%v references are answered %s, want %s", tt.lengths, got, tt.want)
+		}
+	}
+}
