@@ -562,7 +562,12 @@ func (a *rest) readCondition(c *call) (engine.Condition, error) {
 		return cond, apierr.Input.New("permissionMapping entries must have a permission name, such as {name: \"catalog.entity.read\", action: \"read\"}, because permission.rbac.strictConditionMapping is true")
 	}
 	c.meta["condition"] = conditionOnWire(cond)
-	return cond, a.plugins.checkCondition(c.r.Context(), cond)
+	if err := a.plugins.checkCondition(c.r.Context(), cond); err != nil {
+		// Recorded: it is stored all the same. It denies, until the plugin has such a rule.
+		c.meta["problem"] = err.Error()
+		a.log.WarnContext(c.r.Context(), "a condition is stored that its plugin does not understand; it denies", "role", cond.Role, "problem", err)
+	}
+	return cond, nil
 }
 
 func (a *rest) createCondition(c *call) error {
