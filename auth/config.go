@@ -115,9 +115,15 @@ func (c *OAuthConfig) Validate() error {
 	if c.CallbackURL == "" {
 		return nil
 	}
-	u, err := url.Parse(c.CallbackURL)
+	return CheckURL("callbackUrl", c.CallbackURL)
+}
+
+// CheckURL returns an error of key, relative to a Validate that it is part of, unless value
+// is an absolute http or https URL.
+func CheckURL(key, value string) error {
+	u, err := url.Parse(value)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return config.At("callbackUrl", errors.New("is not an http or https URL"))
+		return config.At(key, errors.New("is not an http or https URL"))
 	}
 	return nil
 }

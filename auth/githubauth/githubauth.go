@@ -24,7 +24,6 @@ package githubauth
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"go.uber.org/fx"
@@ -32,7 +31,6 @@ import (
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/auth/oauth"
 	"github.com/callboard-dev/callboard/backend"
-	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // Config is one environment of auth.providers.github.
@@ -47,8 +45,8 @@ type Environments map[string]Config
 // Validate implements config.Validator.
 func (c *Config) Validate() error {
 	err := c.OAuthConfig.Validate()
-	if u, parseErr := url.Parse(c.EnterpriseInstanceURL); c.EnterpriseInstanceURL != "" && (parseErr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		err = errors.Join(err, config.At("enterpriseInstanceUrl", errors.New("is not an http or https URL")))
+	if c.EnterpriseInstanceURL != "" {
+		err = errors.Join(err, auth.CheckURL("enterpriseInstanceUrl", c.EnterpriseInstanceURL))
 	}
 	return err
 }

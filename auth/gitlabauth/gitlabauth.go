@@ -35,7 +35,6 @@ import (
 	"github.com/callboard-dev/callboard/auth/oauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
-	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // Config is one environment of auth.providers.gitlab.
@@ -52,11 +51,7 @@ func (c *Config) SetDefaults() { c.Audience = "https://gitlab.com" }
 
 // Validate implements config.Validator.
 func (c *Config) Validate() error {
-	err := c.OAuthConfig.Validate()
-	if u, parseErr := url.Parse(c.Audience); parseErr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		err = errors.Join(err, config.At("audience", errors.New("is not an http or https URL")))
-	}
-	return err
+	return errors.Join(c.OAuthConfig.Validate(), auth.CheckURL("audience", c.Audience))
 }
 
 // Module adds the provider gitlab to the auth plugin.

@@ -27,14 +27,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/auth"
 	"github.com/callboard-dev/callboard/auth/oauth"
 	"github.com/callboard-dev/callboard/backend"
-	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // Config is one environment of auth.providers.oauth2.
@@ -51,13 +49,7 @@ type Environments map[string]Config
 
 // Validate implements config.Validator.
 func (c *Config) Validate() error {
-	errs := []error{c.OAuthConfig.Validate()}
-	for _, f := range []struct{ key, value string }{{"authorizationUrl", c.AuthorizationURL}, {"tokenUrl", c.TokenURL}} {
-		if u, err := url.Parse(f.value); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			errs = append(errs, config.At(f.key, errors.New("is not an http or https URL")))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(c.OAuthConfig.Validate(), auth.CheckURL("authorizationUrl", c.AuthorizationURL), auth.CheckURL("tokenUrl", c.TokenURL))
 }
 
 // Module adds the provider oauth2 to the auth plugin.

@@ -25,7 +25,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -55,8 +54,8 @@ func (c *Config) Validate() error {
 			errs = append(errs, config.At(fmt.Sprintf("trustedProxies[%d]", i), fmt.Errorf("%q is not an address or a network such as 10.0.3.0/24", network)))
 		}
 	}
-	if u, err := url.Parse(c.JWKSURL); c.JWKSURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		errs = append(errs, config.At("jwksUrl", errors.New("is not an http or https URL")))
+	if c.JWKSURL != "" {
+		errs = append(errs, auth.CheckURL("jwksUrl", c.JWKSURL))
 	}
 	for _, f := range []struct{ key, value string }{{"issuer", c.Issuer}, {"audience", c.Audience}} {
 		if f.value != "" && c.JWKSURL == "" {

@@ -27,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -67,10 +66,7 @@ var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", 
 
 // Validate implements config.Validator.
 func (c *Config) Validate() error {
-	errs := []error{c.OAuthConfig.Validate()}
-	if u, err := url.Parse(c.MetadataURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		errs = append(errs, config.At("metadataUrl", errors.New("is not an http or https URL")))
-	}
+	errs := []error{c.OAuthConfig.Validate(), auth.CheckURL("metadataUrl", c.MetadataURL)}
 	if m := c.TokenEndpointAuthMethod; m != "client_secret_basic" && m != "client_secret_post" {
 		errs = append(errs, config.At("tokenEndpointAuthMethod", fmt.Errorf("expected client_secret_basic or client_secret_post, got %q", m)))
 	}

@@ -31,7 +31,6 @@ import (
 	"github.com/callboard-dev/callboard/auth/oauth"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
-	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // Config is one environment of auth.providers.okta.
@@ -50,11 +49,7 @@ func (c *Config) SetDefaults() { c.Audience = "https://okta.com" }
 
 // Validate implements config.Validator.
 func (c *Config) Validate() error {
-	err := c.OAuthConfig.Validate()
-	if u, parseErr := url.Parse(c.Audience); parseErr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		err = errors.Join(err, config.At("audience", errors.New("is not an http or https URL")))
-	}
-	return err
+	return errors.Join(c.OAuthConfig.Validate(), auth.CheckURL("audience", c.Audience))
 }
 
 // Module adds the provider okta to the auth plugin.
