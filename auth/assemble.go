@@ -14,6 +14,7 @@ import (
 	"github.com/callboard-dev/callboard/auth/internal/store"
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/seal"
 )
 
 // assemble makes the api of what modules have added, and of the configuration. It returns
@@ -160,22 +161,24 @@ func (r ResolverConfig) at(key string, err error) error {
 	return &config.KeyError{Path: r.entry.Path() + "." + key, Pos: r.entry.Pos(key), Err: err}
 }
 
-// seal makes what cookies and states are sealed with.
+// seal makes what cookies and states are sealed with: auth.session.secret, or else
+// backend.secretKeys.
 func (a *api) seal(p params) error {
-	var secrets []string
-	for _, s := range p.Config.Session.Secret {
-		secrets = append(secrets, s.Reveal())
-	}
+	secrets := p.Config.Session.Secret
 	var err error
-	if len(secrets) == 0 {
-		if used := a.configured(); len(used) > 0 && !a.dev {
-			return config.AtWithFix("auth.session.secret", fmt.Errorf("required key is missing: the sign-in with %s seals its cookies with it", strings.Join(used, ", ")),
+	switch used := a.configured(); {
+	case len(secrets) > 0:
+		if a.sealer, err = seal.New("auth", secrets.Reveal()); err != nil {
+			return config.At("auth.session.secret", err)
+		}
+	case len(used) == 0:
+		a.sealer = seal.Random("auth")
+	default:
+		// In development without keys, who was signed in signs in again after a restart.
+		if a.sealer, err = p.Keys.Sealer(); err != nil {
+			return config.AtWithFix("auth.session.secret", fmt.Errorf("required key is missing, and so is backend.secretKeys: the sign-in with %s seals its cookies with one of them", strings.Join(used, ", ")),
 				"make one with: openssl rand -base64 32, and give it to all replicas")
 		}
-		// In development, who was signed in signs in again after a restart.
-		a.sealer = session.RandomSealer()
-	} else if a.sealer, err = session.NewSealer(secrets); err != nil {
-		return config.At("auth.session.secret", err)
 	}
 	a.sessions = session.New(session.Options{Store: a.store, Sealer: a.sealer, Log: p.Log, Now: a.now})
 	return nil

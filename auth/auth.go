@@ -48,6 +48,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/backend/seal"
 )
 
 // Plugin returns the auth plugin.
@@ -70,6 +71,7 @@ type params struct {
 	Limits     backend.RateLimits
 	Auth       backend.Auth
 	Tokens     backend.UserTokens
+	Keys       backend.SecretKeys
 	Clients    backend.Clients
 	DB         db.DB
 	Background *backend.Background
@@ -122,7 +124,7 @@ type api struct {
 	origins   *flow.Origins
 	users     *resolve.Users
 	issuer    issuer
-	sealer    *session.Sealer
+	sealer    seal.Sealer
 	sessions  *session.Keeper
 	watch     *watch
 	dev       bool

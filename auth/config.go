@@ -10,6 +10,7 @@ import (
 	"github.com/callboard-dev/callboard/auth/internal/flow"
 	"github.com/callboard-dev/callboard/auth/internal/oauthserver"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/seal"
 	"github.com/callboard-dev/callboard/catalog/entity"
 )
 
@@ -29,8 +30,8 @@ type Config struct {
 
 // SessionConfig is auth.session.
 type SessionConfig struct {
-	Administrators []string `config:"administrators" doc:"users and groups whose members may see and end the sessions of others, such as group:default/platform"`
-	Secret         Secrets  `config:"secret" doc:"what cookies and states are sealed with, at least 16 characters; of a list, the first one seals and all of them open"`
+	Administrators []string     `config:"administrators" doc:"users and groups whose members may see and end the sessions of others, such as group:default/platform"`
+	Secret         seal.Secrets `config:"secret" doc:"what cookies and states are sealed with, at least 16 characters; of a list, the first one seals and all of them open; backend.secretKeys if absent"`
 }
 
 // Validate implements config.Validator.
@@ -62,34 +63,6 @@ func (c *Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Secrets is one secret or a list of them, newest first.
-type Secrets []config.Secret
-
-// UnmarshalConfig implements config.Unmarshaler.
-func (s *Secrets) UnmarshalConfig(c *config.Config) error {
-	if c.Len("") > 0 {
-		return c.Decode("", (*[]config.Secret)(s))
-	}
-	var one config.Secret
-	err := c.Decode("", &one)
-	*s = Secrets{one}
-	return err
-}
-
-// minSecret is the least number of characters of a secret. It is short enough for secrets
-// of existing installations, and long enough that an empty variable or "changeme" is not one.
-const minSecret = 16
-
-// Validate implements config.Validator.
-func (s *Secrets) Validate() error {
-	for _, one := range *s {
-		if len(one.Reveal()) < minSecret {
-			return fmt.Errorf("is shorter than %d characters; make one with: openssl rand -base64 32", minSecret)
-		}
-	}
-	return nil
 }
 
 // OAuthConfig is what every provider with an OAuth client has per environment

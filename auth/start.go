@@ -138,7 +138,7 @@ func (a *api) openFlow(e *environment, nonce, sealed string) (s flowSecret, err 
 		err = json.Unmarshal(plain, &s)
 	}
 	if err != nil {
-		return s, apierr.NotAllowed.New("The cookie %s was not made for this sign-in; do all replicas have the same auth.session.secret?", e.cookies.Name(flow.Sealed))
+		return s, apierr.NotAllowed.New("The cookie %s was not made for this sign-in; do all replicas have the same auth.session.secret, or backend.secretKeys?", e.cookies.Name(flow.Sealed))
 	}
 	return s, nil
 }

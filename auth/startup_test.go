@@ -92,7 +92,7 @@ auth:
 			"auth.providers.oidc.production.signIn.resolvers: nobody can sign in: no provider (oidc) has a sign-in resolver, and there is no default one: guest refuses everybody in this environment (app-config.yaml:13:13)", "fix: list one"}},
 		{"no resolver beside a guest", strings.Replace(change("- resolver: emailMatchingUserEntityProfileEmail", "[]"), "  providers:\n", "  providers:\n    guest: {dangerouslyAllowOutsideDevelopment: true}\n", 1), nil},
 		{"no secret", change("secret: a-secret-of-these-tests", ""), []string{
-			"auth.session.secret: required key is missing: the sign-in with oidc seals its cookies with it (app-config.yaml:3:3)", "fix: make one with: openssl rand -base64 32"}},
+			"auth.session.secret: required key is missing, and so is backend.secretKeys: the sign-in with oidc seals its cookies with one of them (app-config.yaml:3:3)", "fix: make one with: openssl rand -base64 32"}},
 		{"a secret that is none", change("a-secret-of-these-tests", "changeme"), []string{
 			"auth.session.secret: is shorter than 16 characters; make one with: openssl rand -base64 32 (app-config.yaml:3:21)"}},
 		{"one of the secrets is none", change("a-secret-of-these-tests", "[a-secret-of-these-tests, old]"), []string{"auth.session.secret"}},

@@ -60,6 +60,7 @@ type parts struct {
 	telemetry    *telemetry.Telemetry
 	scrapes      *telemetry.Listener
 	auth         *authenticator
+	secretKeys   *secretKeys
 	landing      *landing
 	shared       *sharedServices
 	gates        map[PluginID]*gate
@@ -210,6 +211,7 @@ func (c *core) reset() error {
 	p.clients.wrap = p.telemetry.Transport
 	p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
 	p.landing = &landing{c: c}
+	p.secretKeys = newSecretKeys(c.sections.SecretKeys, c.env)
 	p.server.SetIndex(p.landing)
 	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db, c.settings.now()), p.clients.http); err != nil {
 		errs = append(errs, err)

@@ -19,7 +19,7 @@ func (c *core) pluginServices(id PluginID) fx.Option {
 	if id == "auth" {
 		userTokens = fx.Provide(func() UserTokens { return c.auth }, fx.Private)
 	}
-	return fx.Options(userTokens, c.sharedServices(id), c.telemetryServices(id), c.auditServices(id), fx.Provide(
+	return fx.Options(userTokens, c.sharedServices(id), c.telemetryServices(id), c.auditServices(id), c.secretServices(id), fx.Provide(
 		func() (Database, db.DB) { p := c.db.Plugin(string(id)); return p, p.DB() },
 		func(log *slog.Logger) (Router, Auth, error) { return c.mount(id, log) },
 		func() *Background { return c.background(id) },

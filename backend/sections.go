@@ -16,6 +16,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/internal/logging"
 	"github.com/callboard-dev/callboard/backend/internal/rootserver"
 	"github.com/callboard-dev/callboard/backend/scm"
+	"github.com/callboard-dev/callboard/backend/seal"
 )
 
 // coreSections is the configuration of the core services, decoded once.
@@ -30,6 +31,7 @@ type coreSections struct {
 	authSections
 	telemetrySections
 	sharedSections
+	SecretKeys seal.Secrets
 	// WorkingDirectory is where trees are unpacked while they are read.
 	WorkingDirectory string
 }
@@ -49,6 +51,7 @@ func (c *core) readSections() (problems []error) {
 	decode("integrations", &s.SCM)
 	decode("backend.reading", &s.Reading)
 	decode("backend.workingDirectory", &s.WorkingDirectory)
+	decode("backend.secretKeys", &s.SecretKeys)
 	s.authSections.decode(decode)
 	s.telemetrySections.decode(decode)
 	s.sharedSections.decode(decode)
@@ -174,6 +177,7 @@ func coreLeaves() []config.Key {
 		{Path: "auth.backstageTokenExpiration", Type: "duration", Default: `"1h"`, Doc: "how long user tokens are valid and their keys sign; at least 10 minutes, at most a day"},
 		{Path: "auth.identityTokenAlgorithm", Type: "text", Default: `"ES256"`, Doc: "what user tokens are signed with: ES256, ES384, ES512, RS256 and so on, PS256 and so on, or EdDSA"},
 		{Path: "backend.packages", Type: "any", Doc: "accepted, and without effect: what is part of a backend stands in its main"},
+		{Path: "backend.secretKeys", Type: "list of secrets", Doc: "what plugins encrypt what they store with, at least 16 characters each; the first one seals, and all of them open. In production required by plugins that seal"},
 		{Path: "backend.workingDirectory", Type: "text", Doc: "where trees are unpacked while they are read; the system's directory for temporary files if absent"},
 	}
 }

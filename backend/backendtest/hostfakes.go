@@ -15,6 +15,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/principal"
+	"github.com/callboard-dev/callboard/backend/seal"
 )
 
 // Auth is a backend.Auth of the plugin that it names. The caller of a request is
@@ -216,4 +217,15 @@ func (r *Rates) Undo(_ context.Context, key string) error {
 		w.count--
 	}
 	return nil
+}
+
+// SecretKeys is a backend.SecretKeys for the plugin that it names, with a key of its own:
+// what one sealer of a SecretKeys of that name sealed, every other of it opens.
+type SecretKeys string
+
+var _ backend.SecretKeys = SecretKeys("")
+
+// Sealer implements backend.SecretKeys.
+func (k SecretKeys) Sealer() (backend.Sealer, error) {
+	return seal.New(string(k), []string{"a key of tests"})
 }

@@ -27,6 +27,7 @@ var contractSecrets = []string{
 	"techdocs.publisher.awsS3.credentials.secretAccessKey",
 	"techdocs.publisher.googleGcs.credentials",
 	"auth.session.secret",
+	"backend.secretKeys",
 	"auth.providers.oidc.development.clientSecret",
 }
 

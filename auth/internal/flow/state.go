@@ -78,7 +78,7 @@ func DecodeState(encoded string, check Checker) (State, error) {
 		return s, apierr.NotAllowed.New("OAuth state is invalid, missing nonce or env")
 	}
 	if got, err := hex.DecodeString(sig); !signed || err != nil || !check(text, got) {
-		return s, apierr.NotAllowed.New("OAuth state is not signed by this backend; do all replicas have the same auth.session.secret?")
+		return s, apierr.NotAllowed.New("OAuth state is not signed by this backend; do all replicas have the same auth.session.secret, or backend.secretKeys?")
 	}
 	return s, nil
 }

@@ -1,7 +1,6 @@
 // Package session keeps the sessions of users who have signed in with an identity
 // provider.
 //
-//   - A Sealer encrypts and signs, with secrets that can be replaced.
 //   - A Keeper has the sessions. The browser holds a sealed cookie with the id of its
 //     session and the refresh token; the database has a row per session, so that it can be
 //     listed and ended, and never a refresh token in the clear.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/callboard-dev/callboard/auth/internal/store"
 	"github.com/callboard-dev/callboard/backend/apierr"
+	"github.com/callboard-dev/callboard/backend/seal"
 )
 
 // ErrEnded is in the errors about sessions that will never be refreshed again: unknown,
@@ -38,7 +39,7 @@ const RetryAfter = 2 * time.Second
 // Options of a Keeper. The zero values of the durations are their defaults.
 type Options struct {
 	Store  *store.Store
-	Sealer *Sealer
+	Sealer seal.Sealer
 	Log    *slog.Logger     // nil means slog.Default
 	Now    func() time.Time // nil means the system's clock
 
@@ -190,7 +191,7 @@ func (k *Keeper) open(provider, env, cookie string) (t ticket, err error) {
 		err = json.Unmarshal(plain, &t)
 	}
 	if err != nil {
-		return ticket{}, apierr.Authentication.Wrap(ErrUnreadable, "The session cookie cannot be opened: it is of another environment, or was made with another auth.session.secret; sign in again")
+		return ticket{}, apierr.Authentication.Wrap(ErrUnreadable, "The session cookie cannot be opened: it is of another environment, or was made with another secret (auth.session.secret, or backend.secretKeys); sign in again")
 	}
 	return t, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/db"
+	"github.com/callboard-dev/callboard/backend/seal"
 	"github.com/callboard-dev/callboard/internal/testbed/pgtest"
 )
 
@@ -77,7 +78,7 @@ func (r replica) run(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer closeDB()
-	s, err := session.NewSealer([]string{"the secret of all replicas"})
+	s, err := seal.New("auth", []string{"the secret of all replicas"})
 	if err != nil {
 		return err
 	}
