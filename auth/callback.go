@@ -37,6 +37,7 @@ func (a *api) callback(w http.ResponseWriter, r *http.Request) error {
 	if invalid != nil && r.URL.Query().Get("env") == "" {
 		if err == nil || errors.Is(err, apierr.Input) {
 			err = invalid
+			a.watch.begin(r, r.PathValue("provider"), "", flow.State{}.Mode()).end(err)
 		}
 		return err
 	}
@@ -49,6 +50,7 @@ func (a *api) callback(w http.ResponseWriter, r *http.Request) error {
 	page, answered, err := a.origins.App(), (*sessionJSON)(nil), invalid
 	if invalid != nil {
 		state = flow.State{} // nothing that it says is used
+		a.watch.begin(r, env.provider, env.name, state.Mode()).end(invalid)
 	} else if page, err = a.waiting(state); err == nil {
 		answered, err = a.finish(w, r, env, state, answer, page)
 	}

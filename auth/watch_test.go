@@ -48,6 +48,8 @@ func TestSignInsAreAuditedMeasuredAndTraced(t *testing.T) {
 	p.idp.mu.Unlock()
 	b.script("GET", "/idp/refresh?env=production")
 	b.script("POST", "/idp/logout?env=production")
+	b.do("GET", "/idp/handler/frame?code=alice&state=forged", "")
+	b.do("GET", "/idp/handler/frame?code=alice&state=forged&env=production", "")
 
 	const byEmail = " resolver=emailMatchingUserEntityProfileEmail"
 	want := []string{
@@ -57,6 +59,8 @@ func TestSignInsAreAuditedMeasuredAndTraced(t *testing.T) {
 		"env=production error.name=ConflictError flow=popup provider=idp" + byEmail + " result=error",
 		"env=production flow=refresh provider=idp" + byEmail + " result=success",
 		"env=production error.name=AuthenticationError flow=refresh provider=idp result=error",
+		"error.name=NotAllowedError flow=popup provider=idp result=error",
+		"env=production error.name=NotAllowedError flow=popup provider=idp result=error",
 	}
 	slices.Sort(want)
 	var traced []string
@@ -88,6 +92,8 @@ func TestSignInsAreAuditedMeasuredAndTraced(t *testing.T) {
 		"sign-in succeeded popup user:default/alice <nil> true",
 		"sign-in failed refresh <nil> AuthenticationError true",
 		"sign-out succeeded <nil> <nil> <nil> true",
+		"sign-in failed popup <nil> NotAllowedError true",
+		"sign-in failed popup <nil> NotAllowedError true",
 	}
 	if !slices.Equal(told, wantTold) {
 		t.Errorf("audited\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(wantTold, "\n"))
