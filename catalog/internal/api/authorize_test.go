@@ -77,7 +77,11 @@ func serve(t *testing.T, d db.DB, memory bool, entities ...entity.Entity) func(p
 			if err != nil {
 				return err
 			}
-			return tx.SaveFinals(t.Context(), time.Unix(0, 0), []store.Final{{ID: ids[ref], UID: uid, Ref: ref, Entity: final.JSON, ETag: "e", Hash: []byte("h"), Rows: rows}}, keys)
+			finals := []store.Final{{ID: ids[ref], UID: uid, Ref: ref, Entity: final.JSON, ETag: "e", Hash: []byte("h"), Rows: rows}}
+			if err := tx.SaveRows(t.Context(), finals, keys); err != nil {
+				return err
+			}
+			return tx.SaveFinals(t.Context(), time.Unix(0, 0), finals)
 		})
 		if err != nil {
 			t.Fatal(err)

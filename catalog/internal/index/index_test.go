@@ -117,7 +117,9 @@ func (w *world) save(names ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.st.Tx(ctx, func(tx *store.Tx) error { return tx.SaveFinals(ctx, now, finals, known) }); err != nil {
+	if err := w.st.Tx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.SaveRows(ctx, finals, known), tx.SaveFinals(ctx, now, finals))
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -4,8 +4,8 @@
 //
 // The queue is a table, so that no crash and no replica loses an entry. An entry is
 // taken for a while, its parts are read, and what changed is written in one
-// transaction with the removal of the entry, provided that its ticket is still the
-// same: whoever changes a part replaces the ticket.
+// transaction with the removal of the entry. Whoever changes a part replaces the ticket of
+// the entry: then it is not removed, but due again. While it is taken, nobody else gets it.
 package stitch
 
 import (
@@ -187,14 +187,10 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 // giveBack makes what was taken due again, when the stitcher stops or the database was away. What was finished
 // is off the queue, and stays so.
 func (s *Stitcher) giveBack(ctx context.Context, claims []store.Stitch) {
-	refs := make([]string, len(claims))
-	for i, c := range claims {
-		refs[i] = c.Ref
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := s.Store.RedoStitches(ctx, s.Now(), refs); err != nil {
-		s.Log.WarnContext(ctx, "stitches could not be given back; they are taken up again later", "entities", len(refs), "error", err)
+	if err := s.Store.GiveBackStitches(ctx, s.Now(), claims); err != nil {
+		s.Log.WarnContext(ctx, "stitches could not be given back; they are taken up again later", "entities", len(claims), "error", err)
 	}
 }
 
@@ -236,25 +232,40 @@ func (s *Stitcher) stitch(ctx context.Context, claims []store.Stitch) error {
 	if err != nil {
 		return fmt.Errorf("number keys: %w", err)
 	}
-	kept := 0
+	kept, again := 0, false
 	err = s.Store.Tx(ctx, func(tx *store.Tx) error {
 		present, err := tx.LockPresent(ctx, ids)
 		if err != nil {
 			return err
 		}
-		valid, err := tx.FinishStitches(ctx, s.Now(), claims)
+		current, err := tx.CurrentStitches(ctx, claims)
 		if err != nil {
 			return err
 		}
+		// What has changed since its parts were read may be put together of two
+		// versions, and is not written.
 		var keep []store.Final
+		written := map[string]bool{}
 		for _, f := range finals {
-			if present[f.ID] && valid[f.Ref] {
-				keep = append(keep, f)
+			if present[f.ID] && current[f.Ref] {
+				keep, written[f.Ref] = append(keep, f), true
 			}
 		}
 		kept = len(keep)
-		return tx.SaveFinals(ctx, s.Now(), keep, known)
+		// Index rows take the longest, so that the entries of the queue, for which all
+		// who change something wait, are locked after that. What changes meanwhile is
+		// written as it was before, and stitched again.
+		if err := tx.SaveRows(ctx, keep, known); err != nil {
+			return err
+		}
+		if again, err = tx.FinishStitches(ctx, s.Now(), claims, written); err != nil {
+			return err
+		}
+		return tx.SaveFinals(ctx, s.Now(), keep)
 	})
+	if err == nil && again {
+		s.Wake()
+	}
 	if err == nil {
 		s.Telemetry.Stitched(ctx, telemetry.Changed, kept)
 		s.Telemetry.Stitched(ctx, telemetry.Unchanged, unchanged)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -10,12 +12,16 @@ import (
 )
 
 // A Stitch is a claimed entry of the stitch queue. The ticket changes whenever the
-// reference is queued again, also while it is being stitched.
+// reference is queued again, also while it is being stitched; the claim is whose it is.
 type Stitch struct {
 	Ref    string
 	Ticket int64
+	Claim  int64
 	DueAt  time.Time
 }
+
+// ErrClaimLost says that a stitch took so long that somebody else has it now.
+var ErrClaimLost = errors.New("a stitch was claimed by somebody else meanwhile")
 
 var (
 	queueStitches = db.SQL{
@@ -27,30 +33,35 @@ var (
 		WITH due AS (
 			SELECT ref, due_at FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED),
 		claimed AS (
-			UPDATE stitch_queue SET due_at = $2 WHERE ref = ANY(ARRAY(SELECT ref FROM due)) RETURNING ref, ticket)
+			UPDATE stitch_queue SET due_at = $2, claim = $4 WHERE ref = ANY(ARRAY(SELECT ref FROM due)) RETURNING ref, ticket)
 		SELECT ref, ticket, due.due_at FROM claimed JOIN due USING (ref)`,
 		ForValues: true,
 		SQLite: `
-		UPDATE stitch_queue SET due_at = $2 WHERE ref IN (
+		UPDATE stitch_queue SET due_at = $2, claim = $4 WHERE ref IN (
 			SELECT ref FROM stitch_queue WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
 		RETURNING ref, ticket, $1`,
 	}
-	lockStitches = db.SQL{
-		Postgres: `SELECT ref, ticket FROM stitch_queue WHERE ref = ANY($1) ORDER BY ref FOR UPDATE`,
-		SQLite:   `SELECT ref, ticket FROM stitch_queue WHERE ref IN (SELECT value FROM json_each($1)) ORDER BY ref`,
+	selectTickets = db.List(`SELECT ref, ticket, claim FROM stitch_queue WHERE ref IN ($1...)`)
+	lockStitches  = db.SQL{
+		Postgres: `SELECT ref, ticket, claim FROM stitch_queue WHERE ref = ANY($1) ORDER BY ref FOR UPDATE`,
+		SQLite:   `SELECT ref, ticket, claim FROM stitch_queue WHERE ref IN (SELECT value FROM json_each($1)) ORDER BY ref`,
 	}
 	redoStitches = db.SQL{
-		Postgres: `UPDATE stitch_queue SET due_at = $2 WHERE ref = ANY($1)`,
-		SQLite:   `UPDATE stitch_queue SET due_at = $2 WHERE ref IN (SELECT value FROM json_each($1))`,
+		Postgres: `UPDATE stitch_queue SET due_at = $2, claim = 0 WHERE ref = ANY($1)`,
+		SQLite:   `UPDATE stitch_queue SET due_at = $2, claim = 0 WHERE ref IN (SELECT value FROM json_each($1))`,
+	}
+	giveBackStitches = db.SQL{
+		Postgres: `UPDATE stitch_queue SET due_at = $2, claim = 0 WHERE ref = ANY($1) AND claim = $3`,
+		SQLite:   `UPDATE stitch_queue SET due_at = $2, claim = 0 WHERE ref IN (SELECT value FROM json_each($1)) AND claim = $3`,
 	}
 	countStitches = db.Same(`SELECT count(*) FROM stitch_queue`)
 )
 
-// A reference that is queued already keeps the earlier of the two times; one that is
-// being stitched has a time in the far future, and is due again at the new one, which
-// the changed ticket keeps the running stitch from forgetting.
+// A reference that is queued already keeps the earlier of the two times. One that is being
+// stitched stays with who has it, who sees by the ticket that it is not done with it: two
+// who stitch one entity at the same time would write over each other's index rows.
 const onQueued = ` ON CONFLICT (ref) DO UPDATE SET ticket = excluded.ticket,
-	due_at = CASE WHEN excluded.due_at < stitch_queue.due_at THEN excluded.due_at ELSE stitch_queue.due_at END`
+	due_at = CASE WHEN stitch_queue.claim = 0 AND excluded.due_at < stitch_queue.due_at THEN excluded.due_at ELSE stitch_queue.due_at END`
 
 // QueueStitches makes refs due for stitching at the given time.
 func (tx *Tx) QueueStitches(ctx context.Context, at time.Time, refs []string) error {
@@ -66,9 +77,10 @@ func (tx *Tx) QueueStitches(ctx context.Context, at time.Time, refs []string) er
 func (s *Store) ClaimStitches(ctx context.Context, now, until time.Time, n int) (out []Stitch, err error) {
 	ctx, cancel := claiming(ctx)
 	defer cancel()
-	rows, err := s.db.Query(ctx, claimStitches, db.At(now), db.At(until), n)
+	claim := 1 + rand.Int64N(math.MaxInt64) // not 0, which is nobody
+	rows, err := s.db.Query(ctx, claimStitches, db.At(now), db.At(until), n, claim)
 	err = each(rows, err, func(r db.Row) error {
-		var st Stitch
+		st := Stitch{Claim: claim}
 		var at db.Time
 		err := r.Scan(&st.Ref, &st.Ticket, &at)
 		st.DueAt = at.Time
@@ -78,51 +90,79 @@ func (s *Store) ClaimStitches(ctx context.Context, now, until time.Time, n int) 
 	return out, err
 }
 
-// FinishStitches takes stitches whose ticket is still the same off the queue, and
-// returns them; the others become due at now. Until the transaction ends none of
-// them can be queued again.
-func (tx *Tx) FinishStitches(ctx context.Context, now time.Time, stitches []Stitch) (valid map[string]bool, err error) {
-	tickets := make(map[string]int64, len(stitches))
+// CurrentStitches says which of stitches are still claimed, with the ticket that they had:
+// nothing that they are made of has changed since. It locks nothing.
+func (tx *Tx) CurrentStitches(ctx context.Context, stitches []Stitch) (map[string]bool, error) {
+	return tx.compare(ctx, selectTickets, stitches)
+}
+
+func (tx *Tx) compare(ctx context.Context, q db.SQL, stitches []Stitch) (same map[string]bool, err error) {
+	type held struct{ ticket, claim int64 }
+	mine := make(map[string]held, len(stitches))
 	refs := make([]string, len(stitches))
 	for i, st := range stitches {
-		tickets[st.Ref], refs[i] = st.Ticket, st.Ref
+		mine[st.Ref], refs[i] = held{st.Ticket, st.Claim}, st.Ref
 	}
-	valid = make(map[string]bool, len(stitches))
-	var done, redo []string
-	rows, err := tx.c.Query(ctx, lockStitches, refs)
+	same = make(map[string]bool, len(stitches))
+	rows, err := tx.c.Query(ctx, q, refs)
 	err = each(rows, err, func(r db.Row) error {
 		var ref string
-		var ticket int64
-		if err := r.Scan(&ref, &ticket); err != nil {
+		var is held
+		if err := r.Scan(&ref, &is.ticket, &is.claim); err != nil {
 			return err
 		}
-		if tickets[ref] == ticket {
-			valid[ref], done = true, append(done, ref)
-		} else {
-			redo = append(redo, ref)
+		if is.claim == mine[ref].claim {
+			same[ref] = is.ticket == mine[ref].ticket
 		}
 		return nil
 	})
+	return same, err
+}
+
+// FinishStitches takes stitches whose ticket is still the same off the queue; the others
+// become due at now, and again says so. It waits for who queues them at this moment, and
+// whoever queues them waits for the end of the transaction, so that it comes late in it.
+// It fails with ErrClaimLost if one of those in written has been claimed by somebody else.
+func (tx *Tx) FinishStitches(ctx context.Context, now time.Time, stitches []Stitch, written map[string]bool) (again bool, err error) {
+	same, err := tx.compare(ctx, lockStitches, stitches)
 	if err != nil {
-		return nil, err
+		return false, err
+	}
+	var done, redo []string
+	for _, st := range stitches {
+		switch unchanged, mine := same[st.Ref]; {
+		case !mine && written[st.Ref]:
+			return false, ErrClaimLost
+		case !mine: // who has it, or had it last, sees to it
+		case unchanged:
+			done = append(done, st.Ref)
+		default:
+			redo = append(redo, st.Ref)
+		}
 	}
 	if len(done) > 0 {
 		if _, err := tx.c.Exec(ctx, deleteStitches, done); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
 	if len(redo) > 0 {
-		if _, err := tx.c.Exec(ctx, redoStitches, redo, db.At(now)); err != nil {
-			return nil, err
-		}
+		_, err = tx.c.Exec(ctx, redoStitches, redo, db.At(now))
 	}
-	return valid, nil
+	return len(redo) > 0, err
 }
 
-// RedoStitches makes those of refs that are queued due at now.
-func (s *Store) RedoStitches(ctx context.Context, now time.Time, refs []string) error {
-	_, err := s.db.Exec(ctx, redoStitches, refs, db.At(now))
-	return err
+// GiveBackStitches makes those of stitches that are still claimed due at now.
+func (s *Store) GiveBackStitches(ctx context.Context, now time.Time, stitches []Stitch) error {
+	refs := map[int64][]string{}
+	for _, st := range stitches {
+		refs[st.Claim] = append(refs[st.Claim], st.Ref)
+	}
+	for claim, refs := range refs {
+		if _, err := s.db.Exec(ctx, giveBackStitches, refs, db.At(now), claim); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CountStitches is the length of the queue.
@@ -202,7 +242,7 @@ var upsertFinals = db.SQL{
 const onFinal = ` ON CONFLICT (id) DO UPDATE SET entity = excluded.entity, etag = excluded.etag, hash = excluded.hash, seq = excluded.seq, updated_at = excluded.updated_at`
 
 // LockPresent keeps rows from being deleted until the end of the transaction, and
-// says which of them are there. It comes before FinishStitches.
+// says which of them are there. It comes first.
 func (tx *Tx) LockPresent(ctx context.Context, ids []int64) (map[int64]bool, error) {
 	out := make(map[int64]bool, len(ids))
 	found, err := column[int64](tx.c.Query(ctx, lockPresent, ids))
@@ -212,28 +252,29 @@ func (tx *Tx) LockPresent(ctx context.Context, ids []int64) (map[int64]bool, err
 	return out, err
 }
 
-// SaveFinals stores entities with their index rows, and numbers the changes. Their
-// rows are locked by LockPresent. keys are the ids of all keys of the index rows,
-// from KnowKeys.
-func (tx *Tx) SaveFinals(ctx context.Context, now time.Time, finals []Final, keys map[string]int32) error {
+// SaveRows stores the index rows of finals, which LockPresent has locked. keys are the ids
+// of all keys of the rows, from KnowKeys.
+func (tx *Tx) SaveRows(ctx context.Context, finals []Final, keys map[string]int32) error {
 	if len(finals) == 0 {
 		return nil
 	}
+	return tx.replaceSearch(ctx, keys, finals)
+}
+
+// SaveFinals stores entities whose rows SaveRows has stored, and numbers the changes. It
+// comes last.
+func (tx *Tx) SaveFinals(ctx context.Context, now time.Time, finals []Final) error {
 	n := len(finals)
-	ids := make([]int64, n)
-	for i, f := range finals {
-		ids[i] = f.ID
-	}
-	if err := tx.replaceSearch(ctx, keys, finals); err != nil {
-		return err
+	if n == 0 {
+		return nil
 	}
 	last, err := tx.takeSeq(ctx, int64(n))
 	if err != nil {
 		return err
 	}
-	uids, refs, docs, etags, hashes, seqs := make([]string, n), make([]string, n), make([][]byte, n), make([]string, n), make([][]byte, n), make([]int64, n)
+	ids, uids, refs, docs, etags, hashes, seqs := make([]int64, n), make([]string, n), make([]string, n), make([][]byte, n), make([]string, n), make([][]byte, n), make([]int64, n)
 	for i, f := range finals {
-		uids[i], refs[i], docs[i], etags[i], hashes[i], seqs[i] = f.UID, f.Ref, f.Entity, f.ETag, f.Hash, last-int64(n-1-i)
+		ids[i], uids[i], refs[i], docs[i], etags[i], hashes[i], seqs[i] = f.ID, f.UID, f.Ref, f.Entity, f.ETag, f.Hash, last-int64(n-1-i)
 	}
 	return forEach(ctx, tx.c, upsertFinals, n, ids, uids, refs, docs, etags, hashes, seqs, db.At(now))
 }

@@ -1,0 +1,7 @@
+-- Whose an entry of the stitch queue is while it is being stitched; 0: nobody's.
+
+-- +goose Up
+ALTER TABLE stitch_queue ADD COLUMN claim integer NOT NULL DEFAULT 0;
+
+-- +goose Down
+ALTER TABLE stitch_queue DROP COLUMN claim;
