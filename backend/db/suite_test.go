@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -381,6 +382,61 @@ func TestManyRowsGoInAtOnce(t *testing.T) {
 		var at db.Time
 		if err := d.QueryRow(ctx, db.Same(`SELECT created_at FROM things WHERE id = '006499'`)).Scan(&at); err != nil || at.Unix() != 6499 {
 			t.Error(at, err)
+		}
+	})
+}
+
+func TestRowsAreCopied(t *testing.T) {
+	each(t, func(t *testing.T, d db.DB) {
+		ctx := t.Context()
+		copied := func(table string, data *db.CopyData) (n int64, err error) {
+			err = d.Tx(ctx, func(c db.Conn) error {
+				n, err = db.Copy(ctx, c, table, []string{"big", "small", "words"}, data)
+				return err
+			})
+			return n, err
+		}
+		var none, data db.CopyData
+		add := func(big int64, small int32, words string) {
+			data.Row(3)
+			data.Int64(big)
+			data.Int32(small)
+			data.Text(words)
+		}
+		add(math.MaxInt64, math.MinInt32, "")
+		add(-1, 7, "Grüße, \t \\N \n 語")
+		data.Row(3)
+		data.Int64(3)
+		data.Null()
+		data.Null()
+		if db.DialectOf(d) == db.SQLite {
+			if _, err := copied("things", &data); err == nil {
+				t.Error("SQLite has COPY now")
+			}
+			return
+		}
+		if _, err := d.Exec(ctx, db.Same(`CREATE TABLE "Rows of all" (big bigint PRIMARY KEY, small integer, words text)`)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := copied("Rows of all", &none); n != 0 || err != nil {
+			t.Error(n, err)
+		}
+		if n, err := copied("Rows of all", &data); n != 3 || err != nil {
+			t.Fatal(n, err)
+		}
+		var got string
+		const all = `SELECT string_agg(concat_ws('|', big, coalesce(small::text, 'NULL'), coalesce(words, 'NULL')), ';' ORDER BY big) FROM "Rows of all"`
+		if err := d.QueryRow(ctx, db.Same(all)).Scan(&got); err != nil || got != "-1|7|Grüße, \t \\N \n 語;3|NULL|NULL;9223372036854775807|-2147483648|" {
+			t.Errorf("%q, %v", got, err)
+		}
+		if _, err := copied("Rows of all", &data); !db.IsUniqueViolation(err) {
+			t.Errorf("rows that are there: %v", err)
+		}
+		if _, err := db.Copy(ctx, d, "Rows of all", []string{"big"}, &data); err == nil {
+			t.Error("a COPY outside of a transaction")
+		}
+		if n := count(t, d); n != 0 {
+			t.Error(n)
 		}
 	})
 }

@@ -53,7 +53,7 @@ type work struct{ statements, rows int64 }
 func (d *database) work(t testing.TB) (w work) {
 	t.Helper()
 	// What cascades belongs to the statement that sets it off.
-	const q = `SELECT coalesce(sum(calls), 0)::bigint, coalesce(sum(rows) FILTER (WHERE query ~* '^\s*(INSERT|UPDATE|DELETE|WITH.*(INSERT|UPDATE|DELETE) )'), 0)::bigint
+	const q = `SELECT coalesce(sum(calls), 0)::bigint, coalesce(sum(rows) FILTER (WHERE query ~* '^\s*(INSERT|COPY|UPDATE|DELETE|WITH.*(INSERT|UPDATE|DELETE) )'), 0)::bigint
 		FROM public.pg_stat_statements s JOIN pg_database b ON b.oid = s.dbid WHERE b.datname = current_database()`
 	if err := d.conn.QueryRow(t.Context(), db.Same(q)).Scan(&w.statements, &w.rows); err != nil {
 		t.Fatal(err)
@@ -89,13 +89,15 @@ func (d *database) longest(t testing.TB) {
 // settled waits until n entities are served and nothing is left to do, and returns when.
 func (d *database) settled(t testing.TB, n int) time.Time {
 	t.Helper()
-	const q = `SELECT (SELECT count(*) FROM catalog.final_entities),
-		(EXISTS (SELECT 1 FROM catalog.stitch_queue) OR EXISTS (SELECT 1 FROM catalog.refresh_state WHERE result_hash IS NULL))::int`
-	// Looking costs the database work that it does not have in production: it is done
-	// more rarely the longer it takes.
+	// Looking costs the database work that it does not have in production: nothing is
+	// counted before there have been as many changes, and the longer it takes, the more
+	// rarely it is done.
+	const q = `SELECT CASE WHEN (SELECT value FROM catalog.change_seq) < $1 THEN 0 ELSE (SELECT count(*) FROM catalog.final_entities) END,
+		CASE WHEN (SELECT value FROM catalog.change_seq) < $1 THEN 1 ELSE
+		(EXISTS (SELECT 1 FROM catalog.stitch_queue) OR EXISTS (SELECT 1 FROM catalog.refresh_state WHERE result_hash IS NULL))::int END`
 	for start := time.Now(); ; time.Sleep(max(20*time.Millisecond, time.Since(start)/50)) {
 		var served, left int
-		if err := d.conn.QueryRow(t.Context(), db.Same(q)).Scan(&served, &left); err == nil && served == n && left == 0 {
+		if err := d.conn.QueryRow(t.Context(), db.Same(q), n).Scan(&served, &left); err == nil && served == n && left == 0 {
 			return time.Now()
 		}
 		if time.Since(start) > 30*time.Minute {

@@ -16,6 +16,10 @@ import (
 type bulk struct {
 	width     int
 	many, one db.SQL
+
+	table   string
+	columns []string // without types
+	plain   bool     // nothing after the rows, so that they can be copied
 }
 
 const (
@@ -24,6 +28,8 @@ const (
 	// that of rows with documents.
 	pgRows  = 2500
 	docRows = 500
+	// copyFrom is from how many rows on COPY costs less than an INSERT.
+	copyFrom = 100
 )
 
 // insertInto describes a bulk. Columns are "name type" with PostgreSQL's type; tail
@@ -37,7 +43,7 @@ func insertInto(table, tail string, columns ...string) bulk {
 	head := "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") "
 	pg := head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ") " + tail
 	return bulk{
-		width: len(columns),
+		width: len(columns), table: table, columns: names, plain: tail == "",
 		many:  db.SQL{Postgres: pg, SQLite: head + "VALUES " + tuples(len(columns), liteRows) + " " + tail},
 		one:   db.SQL{Postgres: pg, SQLite: head + "VALUES " + tuples(len(columns), 1) + " " + tail},
 	}
@@ -62,7 +68,7 @@ func tuples(width, rows int) string {
 
 // exec inserts the rows that columns, slices of one length, make up.
 func (b bulk) exec(ctx context.Context, c db.Conn, columns ...any) error {
-	return b.run(c, columns, func(q db.SQL, args []any) error {
+	return b.run(ctx, c, columns, func(q db.SQL, args []any) error {
 		_, err := c.Exec(ctx, q, args...)
 		return err
 	})
@@ -70,13 +76,13 @@ func (b bulk) exec(ctx context.Context, c db.Conn, columns ...any) error {
 
 // query is exec for a tail with RETURNING.
 func (b bulk) query(ctx context.Context, c db.Conn, scan func(db.Row) error, columns ...any) error {
-	return b.run(c, columns, func(q db.SQL, args []any) error {
+	return b.run(ctx, c, columns, func(q db.SQL, args []any) error {
 		rows, err := c.Query(ctx, q, args...)
 		return each(rows, err, scan)
 	})
 }
 
-func (b bulk) run(c db.Conn, columns []any, do func(q db.SQL, args []any) error) error {
+func (b bulk) run(ctx context.Context, c db.Conn, columns []any, do func(q db.SQL, args []any) error) error {
 	if len(columns) != b.width {
 		return fmt.Errorf("bulk of %d columns is given %d", b.width, len(columns))
 	}
@@ -85,6 +91,9 @@ func (b bulk) run(c db.Conn, columns []any, do func(q db.SQL, args []any) error)
 		return nil
 	}
 	if db.DialectOf(c) == db.Postgres {
+		if b.plain && n >= copyFrom {
+			return b.copy(ctx, c, n, columns)
+		}
 		for from := 0; from < n; from += pgRows {
 			part := make([]any, len(columns))
 			for i, column := range columns {
@@ -113,6 +122,40 @@ func (b bulk) run(c db.Conn, columns []any, do func(q db.SQL, args []any) error)
 		from += rows
 	}
 	return nil
+}
+
+// copy inserts the rows of columns, n each, with COPY.
+func (b bulk) copy(ctx context.Context, c db.Conn, n int, columns []any) error {
+	var data db.CopyData
+	add := make([]func(i int), len(columns))
+	for i, column := range columns {
+		switch v := column.(type) {
+		case []int64:
+			add[i] = func(i int) { data.Int64(v[i]) }
+		case []int32:
+			add[i] = func(i int) { data.Int32(v[i]) }
+		case []string:
+			add[i] = func(i int) { data.Text(v[i]) }
+		case []*string:
+			add[i] = func(i int) {
+				if v[i] == nil {
+					data.Null()
+				} else {
+					data.Text(*v[i])
+				}
+			}
+		default:
+			return fmt.Errorf("rows of %s: %T cannot be copied", b.table, v)
+		}
+	}
+	for i := range n {
+		data.Row(len(columns))
+		for _, column := range add {
+			column(i)
+		}
+	}
+	_, err := db.Copy(ctx, c, b.table, b.columns, &data)
+	return err
 }
 
 // forEach runs a statement for many rows: once over arrays on PostgreSQL, once for
