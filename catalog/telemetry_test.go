@@ -43,6 +43,7 @@ func TestEngineIsMeasuredAndTraced(t *testing.T) {
 		"catalog.processing.duration", "catalog.processors.duration", "catalog.processing.queue.delay",
 		"catalog.stitched.entities.count result=changed", "catalog.stitched.entities.count result=abandoned", "catalog.stitching.duration", "catalog.stitching.queue.delay",
 		"catalog.stitching.queue.length", "catalog_entities_count kind=component", "catalog_registered_locations_count", "catalog_relations_count",
+		"catalog_processed_entities_count result=changed", "catalog_stitched_entities_count result=changed",
 	}
 	var missing []string
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -31,6 +31,9 @@ type Telemetry struct {
 
 	processed, stitched, scm, ingestions, ingested             metric.Int64Counter
 	processing, processors, queueDelay, stitching, stitchDelay metric.Float64Histogram
+	// Names that dashboards of earlier releases have. They are up-down counters because
+	// Prometheus exporters put _total behind the names of others.
+	processedBefore, stitchedBefore metric.Int64UpDownCounter
 }
 
 // New makes the instruments.
@@ -41,12 +44,18 @@ func New(tracer trace.Tracer, meter metric.Meter) (*Telemetry, error) {
 		c, err := meter.Int64Counter(name, metric.WithDescription(what))
 		*into, errs = c, append(errs, err)
 	}
+	before := func(into *metric.Int64UpDownCounter, name, what string) {
+		c, err := meter.Int64UpDownCounter(name, metric.WithDescription(what))
+		*into, errs = c, append(errs, err)
+	}
 	seconds := func(into *metric.Float64Histogram, name, what string) {
 		h, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(what))
 		*into, errs = h, append(errs, err)
 	}
 	counter(&t.processed, "catalog.processed.entities.count", "Entities that were processed, by what it came to.")
 	counter(&t.stitched, "catalog.stitched.entities.count", "Entities that were stitched, by what it came to.")
+	before(&t.processedBefore, "catalog_processed_entities_count", "The same as catalog.processed.entities.count.")
+	before(&t.stitchedBefore, "catalog_stitched_entities_count", "The same as catalog.stitched.entities.count.")
 	counter(&t.scm, "catalog.events.scm.messages", "Events of source code hosts, by type.")
 	counter(&t.ingestions, "catalog_incremental.ingestions.started", "Rounds of sources that are listed in bursts, begun.")
 	counter(&t.ingested, "catalog_incremental.ingestions.completed", "Rounds of sources that are listed in bursts, completed.")
@@ -66,6 +75,7 @@ func result(r string) metric.MeasurementOption {
 func (t *Telemetry) Processed(ctx context.Context, came string) {
 	if t != nil {
 		t.processed.Add(ctx, 1, result(came))
+		t.processedBefore.Add(ctx, 1, result(came))
 	}
 }
 
@@ -80,6 +90,7 @@ func (t *Telemetry) Claimed(ctx context.Context, late time.Duration) {
 func (t *Telemetry) Stitched(ctx context.Context, came string, n int) {
 	if t != nil && n > 0 {
 		t.stitched.Add(ctx, int64(n), result(came))
+		t.stitchedBefore.Add(ctx, int64(n), result(came))
 	}
 }
 
