@@ -73,7 +73,7 @@ func serve(t *testing.T, d db.DB, memory bool, entities ...entity.Entity) func(p
 			t.Fatal(err)
 		}
 		err = st.Tx(t.Context(), func(tx *store.Tx) error {
-			ids, err := tx.InsertStates(t.Context(), time.Unix(0, 0), []store.Content{{UID: uid, Ref: ref, Unprocessed: []byte("{}"), Hash: []byte("h")}})
+			ids, err := tx.InsertStates(t.Context(), time.Unix(0, 0), []*store.Content{{UID: uid, Ref: ref, Unprocessed: []byte("{}"), Hash: []byte("h")}})
 			if err != nil {
 				return err
 			}

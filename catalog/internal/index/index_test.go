@@ -67,13 +67,13 @@ func (w *world) save(names ...string) {
 	w.t.Helper()
 	ctx, now := context.Background(), time.Now()
 	list := make([]entity.Entity, len(names))
-	var contents []store.Content
+	var contents []*store.Content
 	for i, name := range names {
 		list[i] = w.entity(name)
 		if ref := list[i].Ref().String(); w.ids[ref] == 0 {
 			w.made++
 			uid := fmt.Sprintf("%08x-%04d", w.Uint32(), w.made)
-			contents = append(contents, store.Content{UID: uid, Ref: ref, Unprocessed: []byte("{}"), Hash: []byte("h")})
+			contents = append(contents, &store.Content{UID: uid, Ref: ref, Unprocessed: []byte("{}"), Hash: []byte("h")})
 		}
 	}
 	err := w.st.Tx(ctx, func(tx *store.Tx) error {

@@ -52,9 +52,9 @@ type slot struct {
 	claims   []store.Claim // on the reference
 	key      string        // by which it is held
 	original string        // the key before
-	winners  []offer       // they hold the row; the contents of all but the writer do not stand
+	winners  []*offer      // they hold the row; the contents of all but the writer do not stand
 	writer   *offer        // whose content is to be written; nil: the row stays
-	losers   []offer
+	losers   []*offer
 }
 
 // accept judges offers by the matrix of the contract (catalog.md 3.5), and stores rows
@@ -76,8 +76,9 @@ func accept(ctx context.Context, tx *store.Tx, now time.Time, states map[string]
 	if err := a.load(ctx, offers); err != nil {
 		return nil, err
 	}
-	var contested []offer
-	for _, o := range offers {
+	var contested []*offer
+	for i := range offers {
+		o := &offers[i]
 		s := a.slots[o.content.Ref]
 		switch {
 		case s.state == nil && len(s.winners) == 0:
@@ -170,7 +171,7 @@ func (s *slot) claim(source store.Source, key string) *store.Claim {
 
 // win makes o a holder. Its content stands, unless it is what the source offered
 // before and a later source has taken its place.
-func (s *slot) win(o offer) {
+func (s *slot) win(o *offer) {
 	s.winners = append(s.winners, o)
 	if s.state != nil && s.key == s.original {
 		if own := s.claim(o.source, s.key); own != nil && bytes.Equal(own.Hash, o.content.Hash) {
@@ -180,23 +181,23 @@ func (s *slot) win(o offer) {
 			return
 		}
 	}
-	s.writer = &o
+	s.writer = o
 }
 
 // take gives a row that is held without a key to an offer that has one.
-func (s *slot) take(o offer) {
+func (s *slot) take(o *offer) {
 	for _, w := range s.winners {
 		if w.source != o.source {
 			s.losers = append(s.losers, w)
 		}
 	}
-	s.winners, s.key, s.writer = []offer{o}, o.content.LocationKey, &o
+	s.winners, s.key, s.writer = []*offer{o}, o.content.LocationKey, o
 }
 
 // judge decides about an offer whose key is not the one the row is held by: it gets
 // the row if nobody else holds it any more. Whoever waits with a key goes before
 // those who have none.
-func (s *slot) judge(o offer, holders []store.Edge) {
+func (s *slot) judge(o *offer, holders []store.Edge) {
 	key := o.content.LocationKey
 	if s.key == key {
 		s.win(o)
@@ -213,7 +214,7 @@ func (s *slot) judge(o offer, holders []store.Edge) {
 		s.losers = append(s.losers, o)
 		return
 	}
-	s.key, s.winners, s.writer = key, []offer{o}, &o
+	s.key, s.winners, s.writer = key, []*offer{o}, o
 }
 
 // rejoin makes holders of offers that lost before another one with their key got the row.
@@ -230,12 +231,12 @@ func (s *slot) rejoin() {
 }
 
 func (s *slot) holds(source store.Source) bool {
-	return slices.ContainsFunc(s.winners, func(w offer) bool { return w.source == source })
+	return slices.ContainsFunc(s.winners, func(w *offer) bool { return w.source == source })
 }
 
 // writeRows inserts and updates rows, and reports the edges of their holders.
 func (a *acceptance) writeRows(ctx context.Context) error {
-	var inserts, updates []store.Content
+	var inserts, updates []*store.Content
 	var revived, rewritten []int64
 	for _, s := range a.order {
 		if len(s.winners) == 0 {
@@ -243,13 +244,13 @@ func (a *acceptance) writeRows(ctx context.Context) error {
 		}
 		switch {
 		case s.state == nil:
-			c := s.writer.content
+			c := &s.writer.content
 			if c.UID == "" {
 				c.UID = uuid.NewString()
 			}
 			inserts = append(inserts, c)
 		case s.writer != nil:
-			c := s.writer.content
+			c := &s.writer.content
 			c.ID = s.state.ID
 			updates = append(updates, c)
 			if len(a.edges[s.state.ID]) > 0 {
@@ -314,7 +315,7 @@ func (a *acceptance) keepContents(ctx context.Context, ids []int64) error {
 			if s.key != s.original {
 				a.out.displaced = append(a.out.displaced, e)
 			}
-			if s.claim(e.Source, s.original) == nil && !slices.ContainsFunc(s.losers, func(o offer) bool { return o.source == e.Source }) {
+			if s.claim(e.Source, s.original) == nil && !slices.ContainsFunc(s.losers, func(o *offer) bool { return o.source == e.Source }) {
 				others = append(others, e)
 			}
 		}
@@ -352,7 +353,7 @@ func (a *acceptance) writeClaims(ctx context.Context) error {
 		for i, w := range s.winners {
 			own := s.claim(w.source, s.key)
 			switch {
-			case slices.ContainsFunc(s.winners[i+1:], func(later offer) bool { return later.source == w.source }):
+			case slices.ContainsFunc(s.winners[i+1:], func(later *offer) bool { return later.source == w.source }):
 			case !bytes.Equal(w.content.Hash, held.Hash) && own != nil && bytes.Equal(own.Hash, w.content.Hash):
 				a.out.kept[own.ID] = true
 			case !bytes.Equal(w.content.Hash, held.Hash):
@@ -392,7 +393,7 @@ func (a *acceptance) writeClaims(ctx context.Context) error {
 }
 
 // lost notes an offer that lost, unless it is known to.
-func (a *acceptance) lost(s *slot, o offer, add []store.Claim) []store.Claim {
+func (a *acceptance) lost(s *slot, o *offer, add []store.Claim) []store.Claim {
 	old := s.claim(o.source, o.content.LocationKey)
 	if old != nil && bytes.Equal(old.Hash, o.content.Hash) && old.Via == o.content.Via {
 		a.out.kept[old.ID] = true

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"slices"
 	"time"
 
@@ -94,13 +95,20 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 }
 
 // digest hashes a sequence of values so that no two sequences run together.
-type digest struct{ buf []byte }
+type digest struct {
+	hash hash.Hash
+	buf  []byte // waits to be hashed
+}
 
-func newDigest() *digest { return &digest{buf: []byte{engineVersion}} }
+func newDigest() *digest { return &digest{hash: sha256.New(), buf: []byte{engineVersion}} }
 
 func (d *digest) bytes(b []byte) {
 	d.buf = binary.AppendUvarint(d.buf, uint64(len(b)))
 	d.buf = append(d.buf, b...)
+	if len(d.buf) > 4096 {
+		d.hash.Write(d.buf)
+		d.buf = d.buf[:0]
+	}
 }
 func (d *digest) number(n int64) { d.buf = binary.AppendVarint(d.buf, n) }
 func (d *digest) bool(b bool) {
@@ -111,8 +119,8 @@ func (d *digest) bool(b bool) {
 	}
 }
 func (d *digest) sum() []byte {
-	sum := sha256.Sum256(d.buf)
-	return sum[:]
+	d.hash.Write(d.buf)
+	return d.hash.Sum(nil)
 }
 
 // unchanged says that there is nothing to write but, perhaps, the cache.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -252,7 +253,58 @@ func (c *cache) encode() ([]byte, error) {
 	if len(c.Processors) == 0 && len(c.Targets) == 0 {
 		return nil, nil
 	}
-	return json.Marshal(c)
+	targets := sortedKeys(c.Targets)
+	size := 64
+	for _, name := range targets {
+		size += c.Targets[name].size() + len(name)
+	}
+	// One by one into memory of about the right size: a Location may have led to tens of
+	// thousands of entities.
+	out := bytes.NewBuffer(make([]byte, 0, size))
+	out.WriteByte('{')
+	enc := json.NewEncoder(out)
+	member := func(name string, v any) error {
+		if out.Bytes()[out.Len()-1] != '{' {
+			out.WriteByte(',')
+		}
+		if err := enc.Encode(name); err != nil {
+			return err
+		}
+		out.WriteByte(':')
+		return enc.Encode(v)
+	}
+	if len(c.Processors) > 0 {
+		if err := member("p", c.Processors); err != nil {
+			return nil, err
+		}
+	}
+	if len(targets) > 0 {
+		if err := member("t", json.RawMessage("{}")); err != nil {
+			return nil, err
+		}
+		out.Truncate(out.Len() - len("}\n"))
+		for _, name := range targets {
+			if err := member(name, c.Targets[name]); err != nil {
+				return nil, err
+			}
+		}
+		out.WriteByte('}')
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
+
+// size is about how long the JSON of a target is.
+func (t *target) size() int {
+	n := len(t.Version) + len(t.Origin) + 64
+	for _, key := range t.Keys {
+		n += len(key) + 3
+	}
+	for i := range t.Children {
+		c := &t.Children[i]
+		n += len(c.Ref) + 2*len(c.Hash) + len(c.Key) + len(c.Kind) + len(c.SpecType) + len(c.Places) + 50
+	}
+	return n
 }
 
 // viaOf is the number of a location in the edges of what was read through it.

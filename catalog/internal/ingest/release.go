@@ -90,7 +90,7 @@ func restore(ctx context.Context, tx *store.Tx, now time.Time, targets, free []i
 			shadows[c.Ref] = append(shadows[c.Ref], c)
 		}
 	}
-	var contents []store.Content
+	var contents []*store.Content
 	var done []int64
 	for ref, list := range shadows {
 		s := byRef[ref]
@@ -102,7 +102,7 @@ func restore(ctx context.Context, tx *store.Tx, now time.Time, targets, free []i
 		}
 		content := list[0].Content
 		content.ID = s.ID
-		contents = append(contents, content)
+		contents = append(contents, &content)
 		for _, c := range list {
 			if bytes.Equal(c.Hash, content.Hash) {
 				done = append(done, c.ID)
@@ -211,7 +211,7 @@ func promote(ctx context.Context, tx *store.Tx, now time.Time, states []*store.S
 		}
 	}
 	promoted := map[int64]bool{}
-	var contents []store.Content
+	var contents []*store.Content
 	var edges []store.Edge
 	var done []int64
 	for _, c := range claims {
@@ -227,7 +227,7 @@ func promote(ctx context.Context, tx *store.Tx, now time.Time, states []*store.S
 		if c.ID == b.ID {
 			content := c.Content
 			content.ID = s.ID
-			contents = append(contents, content)
+			contents = append(contents, &content)
 			promoted[s.ID] = true
 		}
 	}

@@ -18,7 +18,7 @@ func entity(t *testing.T, s *store.Store, ref string) store.Final {
 	t.Helper()
 	f := store.Final{UID: "uid of " + ref, Ref: ref, Entity: []byte("{}"), ETag: "e", Hash: []byte("h"), Rows: []store.SearchRow{{Key: "kind"}}}
 	if err := s.Tx(t.Context(), func(tx *store.Tx) error {
-		ids, err := tx.InsertStates(t.Context(), start, []store.Content{{UID: f.UID, Ref: ref, Unprocessed: []byte("{}"), Hash: []byte("h")}})
+		ids, err := tx.InsertStates(t.Context(), start, []*store.Content{{UID: f.UID, Ref: ref, Unprocessed: []byte("{}"), Hash: []byte("h")}})
 		f.ID = ids[ref]
 		return err
 	}); err != nil {

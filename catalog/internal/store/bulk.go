@@ -44,8 +44,8 @@ func insertInto(table, tail string, columns ...string) bulk {
 	pg := head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ") " + tail
 	return bulk{
 		width: len(columns), table: table, columns: names, plain: tail == "",
-		many:  db.SQL{Postgres: pg, SQLite: head + "VALUES " + tuples(len(columns), liteRows) + " " + tail},
-		one:   db.SQL{Postgres: pg, SQLite: head + "VALUES " + tuples(len(columns), 1) + " " + tail},
+		many: db.SQL{Postgres: pg, SQLite: head + "VALUES " + tuples(len(columns), liteRows) + " " + tail},
+		one:  db.SQL{Postgres: pg, SQLite: head + "VALUES " + tuples(len(columns), 1) + " " + tail},
 	}
 }
 

@@ -85,7 +85,7 @@ type Content struct {
 }
 
 // Document is the unprocessed entity, wherever it is.
-func (c Content) Document() ([]byte, error) {
+func (c *Content) Document() ([]byte, error) {
 	if c.Parked != nil {
 		return c.Parked()
 	}
@@ -94,7 +94,7 @@ func (c Content) Document() ([]byte, error) {
 
 // inParts calls store with contents and their documents, so many at a time that the
 // documents take little memory.
-func inParts(contents []Content, store func(part []Content, docs [][]byte) error) error {
+func inParts(contents []*Content, store func(part []*Content, docs [][]byte) error) error {
 	for part := range slices.Chunk(contents, docRows) {
 		docs := make([][]byte, len(part))
 		for i, c := range part {
@@ -116,9 +116,9 @@ var insertStates = insertInto("refresh_state", "ON CONFLICT (ref) DO NOTHING RET
 
 // InsertStates adds rows for references that have none, due at now, and returns their
 // ids. A reference that got a row meanwhile is left out.
-func (tx *Tx) InsertStates(ctx context.Context, now time.Time, contents []Content) (map[string]int64, error) {
+func (tx *Tx) InsertStates(ctx context.Context, now time.Time, contents []*Content) (map[string]int64, error) {
 	out := make(map[string]int64, len(contents))
-	err := inParts(contents, func(part []Content, docs [][]byte) error {
+	err := inParts(contents, func(part []*Content, docs [][]byte) error {
 		n := len(part)
 		uids, refs, keys := make([]string, n), make([]string, n), make([]*string, n)
 		hashes, places, at := make([][]byte, n), make([][]byte, n), make([]db.Time, n)
@@ -149,8 +149,8 @@ var updateContents = db.SQL{
 
 // UpdateContents replaces what the source gave, makes the rows due at now, and ends
 // their being orphans.
-func (tx *Tx) UpdateContents(ctx context.Context, now time.Time, contents []Content) error {
-	return inParts(contents, func(part []Content, docs [][]byte) error {
+func (tx *Tx) UpdateContents(ctx context.Context, now time.Time, contents []*Content) error {
+	return inParts(contents, func(part []*Content, docs [][]byte) error {
 		n := len(part)
 		ids, hashes, keys, places := make([]int64, n), make([][]byte, n), make([]*string, n), make([][]byte, n)
 		for i, c := range part {
