@@ -17,6 +17,7 @@ type serveParams struct {
 	Router  backend.Router
 	Landing backend.Landing
 	Auditor backend.Auditor
+	Auth    backend.Auth
 
 	Authorizer  *permission.Authorizer
 	Permissions *permission.Extensions
@@ -34,8 +35,9 @@ func serve(p serveParams) {
 	permission.AddResource(p.Permissions, api.Resource(reads))
 	p.Permissions.AddPermissions(api.Permissions()...)
 	api.Register(p.Router, api.Deps{
-		Authorizer: &api.Policies{Ask: p.Authorizer, Extensions: p.Permissions},
-		Query:      reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
+		Authenticate: p.Auth.Credentials,
+		Authorizer:   &api.Policies{Ask: p.Authorizer, Extensions: p.Permissions},
+		Query:        reads, Engine: p.Catalog.engine, Store: c.Store, Integrations: c.Integrations, Log: c.Log, Auditor: p.Auditor,
 		LocationTypes:     c.Extensions.types,
 		RefreshOnConflict: c.Config.DefaultLocationConflictStrategy == "refresh",
 		ReadOnly:          c.Config.ReadOnly,

@@ -10,6 +10,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/httpx"
@@ -28,8 +29,11 @@ type Deps struct {
 	Integrations *scm.Integrations
 	Log          *slog.Logger
 
-	Authorizer Authorizer      // nil: AllowAll
-	Auditor    backend.Auditor // nil: nothing is audited
+	// Authenticate says who is asking by the header of a request, or fails; nil: the token
+	// that old clients send in the body of POST /refresh does not count.
+	Authenticate func(r *http.Request) (backend.Credentials, error)
+	Authorizer   Authorizer      // nil: AllowAll
+	Auditor      backend.Auditor // nil: nothing is audited
 	// LocationTypes are those that may be registered; nil: url.
 	LocationTypes []string
 	// RefreshOnConflict makes registering a location again a refresh of it, unless the
@@ -61,7 +65,11 @@ func Register(r Router, d Deps) {
 	}
 	a := &api{Deps: d}
 	for _, route := range a.routes() {
-		r.Handle(route.pattern, a.audited(route.audit, route.handler))
+		handler, access := a.audited(route.audit, route.handler), []httpx.Access(nil)
+		if route.pattern == refreshRoute && a.Authenticate != nil {
+			handler, access = a.withTokenOfBody(handler), []httpx.Access{backend.AllowUnauthenticated}
+		}
+		r.Handle(route.pattern, handler, access...)
 	}
 }
 
@@ -72,6 +80,8 @@ type route struct {
 	handler httpx.HandlerFunc
 	audit   audit
 }
+
+const refreshRoute = "POST /refresh"
 
 // routes is the table, in the order of contract 1.6, and then our own. All of them need
 // credentials.
@@ -87,7 +97,7 @@ func (a *api) routes() []route {
 		{"POST /entities/by-refs", a.entitiesByRefs, reads(entityFetch, "by-refs")},
 		{"GET /entity-facets", a.facets, audit{id: entityFacets}},
 		{"POST /entity-facets", a.facetsByPredicate, audit{id: entityFacets}},
-		{"POST /refresh", a.refresh, audit{entityMutate, backend.AuditMedium, map[string]any{"queryType": "refresh"}}},
+		{refreshRoute, a.refresh, audit{entityMutate, backend.AuditMedium, map[string]any{"queryType": "refresh"}}},
 		{"POST /locations", a.createLocation, acts(locationMutate, "create", backend.AuditMedium)},
 		{"GET /locations", a.locations, reads(locationFetch, "all")},
 		{"POST /locations/by-query", a.locationsByPredicate, reads(locationFetch, "by-query")},

@@ -1,9 +1,13 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 
+	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/httpx"
@@ -47,6 +51,33 @@ func (a *api) deleteEntity(w http.ResponseWriter, r *http.Request) error {
 	return httpx.Empty(w, http.StatusNoContent)
 }
 
+// withTokenOfBody makes who asks of the token that old clients send as authorizationToken
+// in the body, instead of the header (contract 1.6.11).
+func (a *api) withTokenOfBody(next httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		text, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		if err != nil {
+			return err
+		}
+		asking := r
+		var sent struct {
+			AuthorizationToken string `json:"authorizationToken"`
+		}
+		if json.Unmarshal(text, &sent) == nil && sent.AuthorizationToken != "" {
+			asking = httpx.WithCaller(r, backend.Credentials{})
+			asking.Header = r.Header.Clone()
+			asking.Header.Set("Authorization", "Bearer "+sent.AuthorizationToken)
+		}
+		caller, err := a.Authenticate(asking)
+		if err != nil {
+			return err
+		}
+		again := httpx.WithCaller(r, caller)
+		again.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), r.Body))
+		return next(w, again)
+	}
+}
+
 // refresh is POST /refresh (contract 1.6.11).
 func (a *api) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err := plain(r); err != nil {
@@ -54,9 +85,7 @@ func (a *api) refresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	b := readBody(r, maxBody)
 	text := b.text("entityRef", true)
-	// Old clients repeat their token here. It is the header that counts: whoever has a
-	// token can send it there.
-	b.text("authorizationToken", false)
+	b.text("authorizationToken", false) // withTokenOfBody has read it
 	b.closed()
 	if b.err != nil {
 		return b.err

@@ -1,8 +1,11 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -386,5 +389,43 @@ func TestApplyConditions(t *testing.T) {
 	}, ",")+`]}`)
 	if want := `{"items":[{"id":"1","result":"ALLOW"},{"id":"2","result":"DENY"},{"id":"3","result":"DENY"},{"id":"4","result":["ALLOW","DENY","DENY"]},{"id":"5","result":[]},{"id":"6","result":"ALLOW"}]}`; a.body != want {
 		t.Errorf("\n got %s\nwant %s", a, want)
+	}
+}
+
+func TestOldClientsSendTheirTokenInTheBodyOfARefresh(t *testing.T) {
+	t.Parallel()
+	s := start(t, `
+backend: {auth: {externalAccess: [{type: static, options: {token: a-token-of-an-old-client, subject: robot}}]}}
+catalog: {}`, some()...)
+	const good, bad = "a-token-of-an-old-client", "a-token-of-nobody"
+	for _, tt := range []struct {
+		header, body string
+		want         int
+	}{{"", "", 401}, {"", good, 200}, {"", bad, 401}, {good, "", 200}, {good, bad, 401}, {bad, good, 200}, {bad, "", 401}} {
+		sent := map[string]string{"entityRef": "component:default/petstore"}
+		if tt.body != "" {
+			sent["authorizationToken"] = tt.body
+		}
+		text, err := json.Marshal(sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/api/catalog/refresh", bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		if tt.header != "" {
+			r.Header.Set("Authorization", "Bearer "+tt.header)
+		}
+		got, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(got.Body)
+		got.Body.Close()
+		if got.StatusCode != tt.want || strings.Contains(string(answer), "a-token") {
+			t.Errorf("header %q, body %q: %d, want %d: %s", tt.header, tt.body, got.StatusCode, tt.want, answer)
+		}
 	}
 }
