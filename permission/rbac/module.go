@@ -72,7 +72,8 @@ func register(p params) error {
 		config: p.Config, live: l, authorizer: p.Authorizer, extensions: p.Framework, plugins: asked,
 		providers: all, auditor: p.Auditor, log: p.Log, now: time.Now,
 	}).mount(p.Router)
-	f := &files{config: p.Config, live: l, auditor: p.Auditor, log: p.Log, now: time.Now, every: watchEvery, check: asked.checkCondition}
+	f := newFiles(p.Config, l, p.Auditor, p.Log)
+	f.check = asked.checkCondition
 	p.Lifecycle.Append(fx.StartHook(func(ctx context.Context) error { return start(ctx, p, f, all) }))
 	return nil
 }

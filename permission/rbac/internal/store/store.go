@@ -52,9 +52,9 @@ func (s *Store) Version(ctx context.Context) (v int64, err error) {
 }
 
 // Load returns the state that is stored. The version is read before and after: a change in
-// between would have been read in parts.
+// between would have been read in parts. Where changes do not end, it has writers wait.
 func (s *Store) Load(ctx context.Context) (*engine.State, error) {
-	for {
+	for range loadTries {
 		version, err := s.Version(ctx)
 		if err != nil {
 			return nil, err
@@ -68,7 +68,10 @@ func (s *Store) Load(ctx context.Context) (*engine.State, error) {
 			return state, err
 		}
 	}
+	return s.Change(ctx, func(*engine.State) error { return nil })
 }
+
+const loadTries = 3
 
 func load(ctx context.Context, c db.Conn) (*engine.State, error) {
 	s := &engine.State{}
