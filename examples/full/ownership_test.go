@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/fx"
+
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/internal/wiretest"
 )
@@ -104,10 +106,14 @@ conditions: {rule: IS_ENTITY_OWNER, resourceType: catalog-entity, params: {claim
 	}
 }
 
-// run starts the portal, with roles as its policy, in this process.
-func run(t *testing.T, files ...string) {
+// run starts the portal, with roles as its policy, in this process. The returned function
+// makes tokens of users, who own things through the references that it is called with; the
+// first one is the user.
+func run(t *testing.T, files ...string) (token func(ownership ...string) string) {
 	t.Helper()
+	var users backend.UserTokens
 	p := portal(backend.WithConfigFiles(files...))
+	p.Add(backend.NewModule("auth", "tokens-of-test", fx.Invoke(func(u backend.UserTokens) { users = u })))
 	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +124,13 @@ func run(t *testing.T, files ...string) {
 			t.Error(err)
 		}
 	})
+	return func(ownership ...string) string {
+		text, _, err := users.Issue(t.Context(), ownership[0], ownership)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
 }
 
 // answer decodes what a GET answers.

@@ -58,10 +58,14 @@ func (f *files) paths() [2]string {
 	return [2]string{f.config.PoliciesCSVFile, f.config.ConditionalPoliciesFile}
 }
 
-// start takes over the configuration and both files. Lines of the CSV file that are wrong
+// start takes over what Backstage's RBAC plugin has stored, the configuration and both
+// files. Lines of the CSV file that are wrong
 // are left out with a warning; a file that cannot be read or has no line that is right,
 // and conditions with a mistake, leave what is stored of them as it is.
 func (f *files) start(ctx context.Context) error {
+	if err := f.adopt(ctx); err != nil {
+		return err
+	}
 	csv, csvErr := f.readCSV()
 	if csvErr == nil {
 		f.csv = csv
