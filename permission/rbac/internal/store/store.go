@@ -68,7 +68,7 @@ func (s *Store) Load(ctx context.Context) (*engine.State, error) {
 			return state, err
 		}
 	}
-	return s.Change(ctx, func(*engine.State) error { return nil })
+	return s.Change(ctx, nil, func(*engine.State) error { return nil })
 }
 
 const loadTries = 3
@@ -119,18 +119,21 @@ var errSame = errors.New("nothing has changed")
 
 // Change has fn change the state, and stores the result, all or nothing. Changes of all
 // replicas happen one after the other. It returns the new state, or the one that is stored
-// if fn changes nothing. fn may run more than once.
-func (s *Store) Change(ctx context.Context, fn func(*engine.State) error) (out *engine.State, err error) {
+// if fn changes nothing. fn may run more than once. known is a state that was stored once,
+// or nil: if it still is, it need not be read.
+func (s *Store) Change(ctx context.Context, known *engine.State, fn func(*engine.State) error) (out *engine.State, err error) {
 	err = db.Retry(ctx, s.db, func(c db.Conn) error {
 		var version int64
 		if err := c.QueryRow(ctx, nextVersion).Scan(&version); err != nil {
 			return err
 		}
-		before, err := load(ctx, c)
-		if err != nil {
-			return err
+		before := known
+		if known == nil || known.Version != version-1 {
+			if before, err = load(ctx, c); err != nil {
+				return err
+			}
+			before.Version = version - 1
 		}
-		before.Version = version - 1
 		after := before.Clone()
 		if err := fn(after); err != nil {
 			return err

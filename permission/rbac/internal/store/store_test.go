@@ -21,7 +21,7 @@ func TestSEC87_LoadsAreOfOneVersion(t *testing.T) {
 		s := store.New(d)
 		write := func(n int) error {
 			name := fmt.Sprint("v", n)
-			_, err := s.Change(t.Context(), func(s *engine.State) error {
+			_, err := s.Change(t.Context(), nil, func(s *engine.State) error {
 				*s = engine.State{
 					Version: s.Version, Rules: []engine.Rule{{Subject: "role:default/r", Permission: name, Action: "use", Effect: "allow"}},
 					Members: []engine.Member{{Ref: "user:default/u", Role: name}}, Roles: []engine.Role{{Ref: name, Created: time.Unix(1, 0), Modified: time.Unix(1, 0)}}, Plugins: []string{name},
