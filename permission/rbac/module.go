@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/fx"
@@ -83,6 +84,11 @@ func start(ctx context.Context, p params, f *files, all *providers) error {
 	c := p.Config
 	if len(c.Admin.Users) == 0 && len(c.Admin.SuperUsers) == 0 {
 		p.Log.WarnContext(ctx, "nobody may edit roles: neither permission.rbac.admin.users nor permission.rbac.admin.superUsers names anybody")
+	}
+	for _, one := range c.Admin.SuperUsers {
+		if one.Name != strings.ToLower(one.Name) {
+			p.Log.WarnContext(ctx, "a superUser is nobody: the references of sessions are in lower case", "name", one.Name)
+		}
 	}
 	if err := f.start(ctx); err != nil {
 		return err
