@@ -33,7 +33,7 @@ func assemble(p params) (*api, error) {
 		events:    p.Events,
 
 		administrators: p.Config.Session.Administrators,
-		users:          &resolve.Users{Clients: p.Clients, As: p.Auth.Own(), Ancestors: p.Config.SignIn.IncludeAncestorGroups, Own: x.ownership},
+		users:          &resolve.Users{Clients: p.Clients, As: p.Auth.Own(), Ancestors: p.Config.IncludeTransitiveGroupOwnership, Own: x.ownership},
 	}
 	app, _, err := p.Root.String("app.baseUrl")
 	errs = append(errs, err)

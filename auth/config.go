@@ -25,6 +25,7 @@ type Config struct {
 	ExperimentalDynamicClientRegistration oauthserver.Registration    `config:"experimentalDynamicClientRegistration"`
 	ExperimentalRefreshToken              oauthserver.RefreshTokens   `config:"experimentalRefreshToken"`
 	OAuthServer                           oauthserver.Settings        `config:"oauthServer"`
+	IncludeTransitiveGroupOwnership       bool                        `config:"includeTransitiveGroupOwnership" doc:"users own things through the groups above their own ones, too"`
 	OmitIdentityTokenOwnership            *bool                       `config:"omitIdentityTokenOwnershipClaim" doc:"leave what a user owns out of the token; true if absent"`
 }
 
@@ -51,7 +52,6 @@ func (c *SessionConfig) Validate() error {
 // SignInRules is auth.signIn.
 type SignInRules struct {
 	RequireExclusiveDomains bool `config:"requireExclusiveDomains" doc:"refuse to start if two providers could sign in people with the same e-mail domain"`
-	IncludeAncestorGroups   bool `config:"includeAncestorGroups" doc:"users own things through the parents of their groups, too"`
 }
 
 // Validate implements config.Validator.

@@ -110,7 +110,7 @@ func TestWhatTokensSay(t *testing.T) {
 		{"direct groups", "", nil, "user:default/alice group:default/platform-team", false},
 		{"in the token", "  omitIdentityTokenOwnershipClaim: false\n", nil, "user:default/alice group:default/platform-team", true},
 		{"expressly not in the token", "  omitIdentityTokenOwnershipClaim: true\n", nil, "user:default/alice group:default/platform-team", false},
-		{"ancestors", "  signIn: {includeAncestorGroups: true}\n", nil, "user:default/alice group:default/platform-team group:default/engineering", false},
+		{"ancestors", "  includeTransitiveGroupOwnership: true\n", nil, "user:default/alice group:default/platform-team group:default/engineering", false},
 		{"of one's own", "", []backend.Feature{renamed("own", func(x *auth.Extensions) { x.SetOwnership(noOwnership) })}, "user:default/alice", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

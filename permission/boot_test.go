@@ -38,6 +38,18 @@ func TestBoot(t *testing.T) {
 			permission.AddResource(x, permission.Resource[string]{Type: "note", Rules: []permission.AnyRule[string]{rule}})
 			permission.AddRules(x, permission.AnyRule[string](rule))
 		}))}, "rule IS of note is registered twice"},
+		{"a rule that lists cannot be filtered by", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
+			permission.AddResource(x, permission.Resource[string]{Type: "note", Lists: 0})
+			permission.AddRules(x, permission.AnyRule[string](permission.Rule[string, struct{}, int]{Name: "IS", ResourceType: "note"}))
+		}))}, "rule IS of note cannot filter lists"},
+		{"a rule with a query of another type", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
+			permission.AddResource(x, permission.Resource[string]{Type: "note", Lists: "", Rules: []permission.AnyRule[string]{
+				permission.Rule[string, struct{}, int]{Name: "IS", ResourceType: "note", Query: func(struct{}) int { return 0 }}}})
+		}))}, "give it a Query that returns a string"},
+		{"a rule for resources without lists", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
+			permission.AddResource(x, permission.Resource[string]{Type: "note", Rules: []permission.AnyRule[string]{permission.Rule[string, struct{}, int]{Name: "IS", ResourceType: "note"}}})
+		}))}, ""},
+		{"a limit of nothing", "permission: {limits: {authorizeBytes: 0, applyConditionsBytes: -1}}", nil, "permission.limits.authorizeBytes: must be greater than 0"},
 		{"a rule for nothing", "", []backend.Feature{backend.NewPlugin("notes", permission.Use(), fx.Invoke(func(x *permission.Extensions) {
 			permission.AddRules(x, permission.AnyRule[string](permission.Rule[string, struct{}, int]{Name: "IS", ResourceType: "note"}))
 		}))}, `resources of type "note", which plugin notes does not have`},

@@ -76,6 +76,7 @@ func ExampleExtensions() {
 				return out, nil
 			},
 			Rules: []permission.AnyRule[Note]{isAuthor},
+			Lists: "", // conditions on them are texts
 		})
 		r.Handle("GET /notes/{ref}", func(w http.ResponseWriter, r *http.Request) error {
 			if err := may.Require(r.Context(), httpx.CallerOf(r), readNote, r.PathValue("ref")); err != nil {

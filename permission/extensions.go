@@ -129,6 +129,9 @@ func (x *Extensions) seal(plugin backend.PluginID) error {
 			}
 			seen[info.Name] = true
 		}
+		if err := r.unlisted(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if x.policies > 0 && plugin != pluginID {
 		errs = append(errs, backend.Fix(fmt.Sprintf("a policy is set in plugin %s", plugin), `set it in a module of plugin "permission": backend.NewModule("permission", ...)`))

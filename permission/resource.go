@@ -2,10 +2,13 @@ package permission
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/apierr"
 )
 
@@ -19,6 +22,10 @@ type Resource[R any] struct {
 	// is nil, conditions can filter lists only.
 	Load  func(ctx context.Context, refs []string) (map[string]R, error)
 	Rules []AnyRule[R]
+	// Lists is any value of the type that QueryOf is called with, if the plugin filters lists.
+	// A rule without a Query of that type is a boot error then: of a condition with it
+	// nobody could be shown a list.
+	Lists any
 }
 
 // A ResourceType is a Resource of some type.
@@ -26,6 +33,7 @@ type ResourceType interface {
 	name() string
 	permissions() []Permission
 	rules() []RuleInfo
+	unlisted() error
 	// apply says of each item whether its criteria match its resource. Criteria that are
 	// wrong are the error if faulty is nil, and otherwise match nothing, and are told to
 	// faulty. loads is false if resources cannot be loaded.
@@ -50,6 +58,17 @@ type resourceType[R any] struct {
 func (r *resourceType[R]) name() string              { return r.Type }
 func (r *resourceType[R]) permissions() []Permission { return r.Permissions }
 func (r *resourceType[R]) loads() bool               { return r.Load != nil }
+
+// unlisted returns an error for rules that lists cannot be filtered by.
+func (r *resourceType[R]) unlisted() error {
+	var errs []error
+	for _, rule := range r.Rules {
+		if got, want := rule.queries(), reflect.TypeOf(r.Lists); want != nil && got != want {
+			errs = append(errs, backend.Fix(fmt.Sprintf("rule %s of %s cannot filter lists", rule.describe().Name, r.Type), fmt.Sprintf("give it a Query that returns a %s", want)))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 func (r *resourceType[R]) rules() (out []RuleInfo) {
 	for _, rule := range r.Rules {

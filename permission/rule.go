@@ -21,7 +21,8 @@ type Rule[R, P, Q any] struct {
 	// Apply says whether the rule holds for a resource. It is called from any number of
 	// goroutines.
 	Apply func(resource R, params P) bool
-	// Query is the same as a condition on the store; nil: lists cannot be filtered by it.
+	// Query is the same as a condition on the store. Without it, lists cannot be filtered by
+	// the rule (see Resource.Lists).
 	Query func(params P) Q
 
 	// Schema and Read are for a P that is no such struct: the JSON Schema of the
@@ -36,6 +37,8 @@ type AnyRule[R any] interface {
 	// bind checks parameters.
 	bind(params map[string]any) (func(R) bool, error)
 	query(params map[string]any) (any, error)
+	// queries is the type of what query returns, nil if there is none.
+	queries() reflect.Type
 }
 
 // RuleInfo is a rule as the metadata of a plugin describes it.
@@ -70,6 +73,13 @@ func (r Rule[R, P, Q]) describe() RuleInfo {
 func (r Rule[R, P, Q]) bind(params map[string]any) (func(R) bool, error) {
 	p, err := r.read(params)
 	return func(resource R) bool { return r.Apply(resource, p) }, err
+}
+
+func (r Rule[R, P, Q]) queries() reflect.Type {
+	if r.Query == nil {
+		return nil
+	}
+	return reflect.TypeFor[Q]()
 }
 
 func (r Rule[R, P, Q]) query(params map[string]any) (any, error) {

@@ -2,6 +2,7 @@ package permission_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -67,6 +68,8 @@ func boxes() backend.Feature {
 		actions.Register(
 			backend.NewAction(backend.ActionOptions{Name: "count", Title: "Count", Description: "Counts boxes.", VisibilityPermission: "boxes.read"}, func(context.Context, backend.ActionCall[struct{}]) (struct{}, error) { return struct{}{}, nil }),
 			backend.NewAction(backend.ActionOptions{Name: "burn", Title: "Burn", Description: "Burns boxes.", VisibilityPermission: "boxes.burn"}, func(context.Context, backend.ActionCall[struct{}]) (struct{}, error) { return struct{}{}, nil }),
+			// Everybody may open some boxes, and root may open all.
+			backend.NewAction(backend.ActionOptions{Name: "open", Title: "Open", Description: "Opens all boxes.", VisibilityPermission: "boxes.box.open"}, func(context.Context, backend.ActionCall[struct{}]) (struct{}, error) { return struct{}{}, nil }),
 		)
 	}))
 }
@@ -78,6 +81,8 @@ func firstLetter() backend.Feature {
 			switch {
 			case q.User == nil:
 				return permission.Deny, nil
+			case q.User.Ref == "user:default/root":
+				return permission.Allow, nil
 			case q.Permission.Name == "boxes.box.open":
 				return permission.If("boxes", "box", permission.Is("HAS_PREFIX", "box", map[string]any{"prefix": q.User.Ref[len("user:default/"):][:1]})), nil
 			case q.Permission.Name == "boxes.read" && q.User.Ref == "user:default/alice":
@@ -153,8 +158,9 @@ func oneProcessAndTwo(t *testing.T, batches bool) {
 	}
 }
 
-// TestSEC50_ActionsAskTheirPlugin: who may not see an action may not invoke it, and a
-// permission that nobody has registered is nobody's.
+// TestSEC50_ActionsAskTheirPlugin: who may not see an action may not invoke it, a
+// permission that nobody has registered is nobody's, and who has one only for some
+// resources, which an action does not name, does not have it.
 func TestSEC50_ActionsAskTheirPlugin(t *testing.T) {
 	t.Parallel()
 	const on = "permission: {enabled: true}\nbackend: {actions: {pluginSources: [boxes, crates]}, baseUrl: 'http://localhost:7007', listen: '127.0.0.1:0'}\n"
@@ -172,19 +178,27 @@ func TestSEC50_ActionsAskTheirPlugin(t *testing.T) {
 		{"user:default/bob", "boxes", "count", "404"},
 		{"user:default/alice", "boxes", "burn", "404"},
 		{"user:default/alice", "crates", "burn", "404"},
+		{"user:default/root", "boxes", "open", "200"},
+		{"user:default/alice", "boxes", "open", "404"}, // CONDITIONAL
+		{"user:default/bob", "boxes", "open", "404"},
 	} {
 		if got := invoke(tt.user, tt.plugin, tt.action); got[:3] != tt.want {
 			t.Errorf("%s invokes %s of %s: %s, want %s", tt.user, tt.action, tt.plugin, got, tt.want)
 		}
 	}
-	var seen []string
-	for _, user := range []string{"user:default/alice", "user:default/bob"} {
-		if list := p.get(user, "/api/boxes/.backstage/actions/v1/actions"); list != `200 {"actions":[]}` {
-			seen = append(seen, user)
+	for user, want := range map[string][]string{"user:default/root": {"boxes:count", "boxes:open"}, "user:default/alice": {"boxes:count"}, "user:default/bob": nil} {
+		var list struct{ Actions []struct{ ID string } }
+		text := p.get(user, "/api/boxes/.backstage/actions/v1/actions")
+		if err := json.Unmarshal([]byte(text[4:]), &list); err != nil {
+			t.Fatalf("%s: %v", text, err)
 		}
-	}
-	if !slices.Equal(seen, []string{"user:default/alice"}) {
-		t.Errorf("%v see actions", seen)
+		var seen []string
+		for _, a := range list.Actions {
+			seen = append(seen, a.ID)
+		}
+		if slices.Sort(seen); !slices.Equal(seen, want) {
+			t.Errorf("%s sees %q, want %q", user, seen, want)
+		}
 	}
 }
 

@@ -1,9 +1,12 @@
 package permission
 
 import (
+	"errors"
+
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/config"
 )
 
 // Config is the part of the section permission that every plugin reads.
@@ -18,6 +21,20 @@ type Config struct {
 type Limits struct {
 	AuthorizeBytes       int `config:"authorizeBytes" doc:"largest body of POST /api/permission/authorize"`
 	ApplyConditionsBytes int `config:"applyConditionsBytes" doc:"largest body of requests to apply conditions"`
+}
+
+// Validate implements config.Validator.
+func (l *Limits) Validate() error {
+	var errs []error
+	for _, one := range []struct {
+		key   string
+		value int
+	}{{"authorizeBytes", l.AuthorizeBytes}, {"applyConditionsBytes", l.ApplyConditionsBytes}} {
+		if one.value <= 0 {
+			errs = append(errs, config.At(one.key, errors.New("must be greater than 0")))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 var defaults = Config{Limits: Limits{AuthorizeBytes: 1 << 20, ApplyConditionsBytes: 5 << 20}}

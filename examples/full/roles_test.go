@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"go.uber.org/fx"
-
-	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/internal/wiretest"
 	"github.com/callboard-dev/callboard/internal/wiretest/fixtures"
 )
@@ -73,27 +68,8 @@ func TestRecordingsOfRoles(t *testing.T) {
       users: [{name: 'user:default/alice'}]
       superUsers: [{name: 'user:default/platform-admin'}]
 `, roles, conditions)
-		var users backend.UserTokens
-		p := portal(backend.WithConfigFiles(
-			write(t, "app-config.yaml", wiretest.Config(files.URL(), files.Dir(), base)), write(t, "database.yaml", database), write(t, "rbac.yaml", rbac)))
-		p.Add(backend.NewModule("auth", "tokens-of-test", fx.Invoke(func(u backend.UserTokens) { users = u })))
-		if err := p.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			if err := p.Stop(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-		token := func(ownership ...string) string {
-			text, _, err := users.Issue(t.Context(), ownership[0], ownership)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return text
-		}
+		token := run(t,
+			write(t, "app-config.yaml", wiretest.Config(files.URL(), files.Dir(), base)), write(t, "database.yaml", database), write(t, "rbac.yaml", rbac))
 		installed, err := wiretest.Installed(t.Context(), base)
 		if err != nil {
 			t.Fatal(err)

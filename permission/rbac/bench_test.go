@@ -108,9 +108,13 @@ func BenchmarkReload(b *testing.B) {
 		b.StopTimer()
 		n++
 		manyRules(b, file, n)
+		info, err := os.Stat(file)
+		if err != nil {
+			b.Fatal(err)
+		}
 		answered.Store(0)
 		b.StartTimer()
-		f.reload(b.Context(), true, false)
+		f.reload(b.Context(), [2]change{{info, true}})
 		if answered.Load() == 0 {
 			b.Error("nobody was answered while the file was taken over")
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/catalog/client"
+	"github.com/callboard-dev/callboard/catalog/entity"
 	"github.com/callboard-dev/callboard/permission"
 	"github.com/callboard-dev/callboard/permission/rbac/internal/engine"
 	"github.com/callboard-dev/callboard/permission/rbac/internal/policyfile"
@@ -241,15 +242,26 @@ func (t *policyTool) permissionOf() (permission.Permission, error) {
 	return p, nil
 }
 
-func full(kind, ref string) string {
-	ref = strings.ToLower(ref)
-	if !strings.Contains(ref, ":") {
-		ref = kind + ":" + ref
+// who is the user of the command line, as sessions have it: references mean the same in any
+// case, and are written in lower case.
+func (t *policyTool) who() (*engine.Who, error) {
+	user, err := entity.ParseRef(t.flags.user, entity.Default{Kind: "user"})
+	if err != nil {
+		return nil, fmt.Errorf("--user: %w", err)
 	}
-	if k, name, _ := strings.Cut(ref, ":"); !strings.Contains(name, "/") {
-		ref = k + ":default/" + name
+	w := &engine.Who{User: user.String(), Ownership: []string{user.String()}}
+	for _, g := range t.flags.groups {
+		group, err := entity.ParseRef(g, entity.Default{Kind: "group"})
+		if err != nil {
+			return nil, fmt.Errorf("--group: %w", err)
+		}
+		if !strings.EqualFold(group.Kind, "group") {
+			return nil, fmt.Errorf("--group: %s is no group", group)
+		}
+		w.Groups = append(w.Groups, group.String())
 	}
-	return ref
+	w.Ownership = append(w.Ownership, w.Groups...)
+	return w, nil
 }
 
 func (t *policyTool) explain(ctx context.Context) int {
@@ -265,12 +277,10 @@ func (t *policyTool) explain(ctx context.Context) int {
 	if err != nil {
 		return fail(err)
 	}
-	w := &engine.Who{User: full("user", t.flags.user)}
-	w.Ownership = []string{w.User}
-	for _, g := range t.flags.groups {
-		w.Groups = append(w.Groups, full("group", g))
+	w, err := t.who()
+	if err != nil {
+		return fail(err)
 	}
-	w.Ownership = append(w.Ownership, w.Groups...)
 	if t.flags.url != "" {
 		if err := t.askCatalog(ctx, w); err != nil {
 			return fail(err)
@@ -334,7 +344,7 @@ func (t *policyTool) askCatalog(ctx context.Context, w *engine.Who) error {
 			func(context.Context) (string, error) { return t.base("catalog"), nil },
 			func(context.Context) (string, error) { return os.Getenv(tokenVariable), nil }, nil), nil
 	}}, t.config.depth(), nil)
-	one, err := m.user(ctx, strings.ToLower(w.User))
+	one, err := m.user(ctx, w.User)
 	if err != nil {
 		return err
 	}

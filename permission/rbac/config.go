@@ -67,6 +67,26 @@ type Validation struct {
 	} `config:"conditionalPoliciesFile"`
 }
 
+// Validate implements config.Validator.
+func (v *Validation) Validate() error {
+	var errs []error
+	for _, one := range []struct {
+		key   string
+		value int
+	}{
+		{"conditionalPolicies.maxConditionDepth", v.ConditionalPolicies.MaxConditionDepth},
+		{"conditionalPolicies.maxConditionNodeCount", v.ConditionalPolicies.MaxConditionNodeCount},
+		{"conditionalPolicies.maxCriteriaItems", v.ConditionalPolicies.MaxCriteriaItems},
+		{"conditionalPoliciesFile.maxBytes", v.ConditionalPoliciesFile.MaxBytes},
+		{"conditionalPoliciesFile.maxDocuments", v.ConditionalPoliciesFile.MaxDocuments},
+	} {
+		if one.value <= 0 {
+			errs = append(errs, config.At(one.key, errors.New("must be greater than 0")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func defaults() Config {
 	c := Config{PolicyDecisionPrecedence: "conditional", KubernetesProxyImpliesRead: true, AuditEvaluations: "deny"}
 	v := &c.Validation

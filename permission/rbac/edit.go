@@ -84,12 +84,26 @@ func (e editor) touch(r *engine.Role) {
 	}
 }
 
+// occupied refuses a name that is not that of a role, and has rules or members already, such
+// as those that a policy file says of a role without members: who has the new role would
+// get them.
+func occupied(s *engine.State, name, doing string) error {
+	for _, r := range s.Rules {
+		if r.Subject == name && r.Source != engine.SourceREST && r.Source != engine.SourceLegacy {
+			return apierr.NotAllowed.New("unable to %s: there are rules for %s of source '%s', consider making changes there", doing, name, strings.ToUpper(r.Source))
+		}
+	}
+	return nil
+}
+
 func (e editor) createRole(s *engine.State, want wireRole) error {
 	r, exists := s.Role(want.Name)
 	if exists {
 		if err := foreign(r, "add role"); err != nil {
 			return err
 		}
+	} else if err := occupied(s, want.Name, "add role"); err != nil {
+		return err
 	}
 	if err := addMembers(s, want.Name, want.MemberReferences); err != nil {
 		return err
@@ -148,6 +162,14 @@ func (e editor) updateRole(s *engine.State, name string, old []string, want wire
 	}
 	if _, taken := s.Role(want.Name); taken && want.Name != name {
 		return false, apierr.Conflict.New("there is a role %s already", want.Name)
+	}
+	if want.Name != name {
+		if err := occupied(s, want.Name, "rename role"); err != nil {
+			return false, err
+		}
+		if len(s.MembersOf(want.Name))+len(s.RulesOf(want.Name)) > 0 {
+			return false, apierr.Conflict.New("there are members or rules of %s already", want.Name)
+		}
 	}
 	var next []string
 	for _, ref := range have {

@@ -24,6 +24,9 @@ type files struct {
 	log     *slog.Logger
 	now     func() time.Time
 	every   time.Duration // how often watch looks
+	settle  time.Duration // how long a file that is written in place and has lost something must stay as it is
+	// readFile is os.ReadFile; tests have the file change meanwhile.
+	readFile func(string) ([]byte, error)
 	// check holds conditions against the rules of their plugins; nil holds them against
 	// nothing. It is asked on reloads only: before the start plugins do not know all
 	// their rules.
@@ -47,20 +50,22 @@ type content struct {
 	sum  [sha256.Size]byte
 }
 
-const (
-	watchEvery = 500 * time.Millisecond
-	// hashEvery is for changes that keep the time and size of the file.
-	hashEvery = 60 * time.Second
-)
+func newFiles(c Config, l *live, auditor backend.Auditor, log *slog.Logger) *files {
+	return &files{config: c, live: l, auditor: auditor, log: log, now: time.Now, every: watchEvery, settle: settleAfter, readFile: os.ReadFile}
+}
 
 func (f *files) paths() [2]string {
 	return [2]string{f.config.PoliciesCSVFile, f.config.ConditionalPoliciesFile}
 }
 
-// start takes over the configuration and both files. Lines of the CSV file that are wrong
+// start takes over what Backstage's RBAC plugin has stored, the configuration and both
+// files. Lines of the CSV file that are wrong
 // are left out with a warning; a file that cannot be read or has no line that is right,
 // and conditions with a mistake, leave what is stored of them as it is.
 func (f *files) start(ctx context.Context) error {
+	if err := f.adopt(ctx); err != nil {
+		return err
+	}
 	csv, csvErr := f.readCSV()
 	if csvErr == nil {
 		f.csv = csv
@@ -158,7 +163,7 @@ func (f *files) read(which int) ([]byte, error) {
 			f.have[which] = content{}
 			return nil, err
 		}
-		text, err := os.ReadFile(path)
+		text, err := f.readFile(path)
 		if err != nil {
 			f.have[which] = content{}
 			return nil, err
@@ -177,103 +182,6 @@ func (f *files) read(which int) ([]byte, error) {
 // same follows symbolic links, so that swapping one is a change.
 func same(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
-}
-
-// watch reloads files that have changed, until ctx ends. It looks at what the path leads
-// to, so that it does not matter whether a file is rewritten, replaced, or swapped
-// by a symbolic link above it, as Kubernetes does with mounted ConfigMaps.
-func (f *files) watch(ctx context.Context) {
-	var seen [2]fs.FileInfo
-	hashed := f.now()
-	tick := time.NewTicker(f.every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		hash := f.now().Sub(hashed) >= hashEvery
-		if hash {
-			hashed = f.now()
-		}
-		var changed [2]bool
-		for i, path := range f.paths() {
-			changed[i] = path != "" && f.changed(i, path, &seen[i], hash)
-		}
-		if changed[0] || changed[1] {
-			f.reload(ctx, changed[0], changed[1])
-		}
-	}
-}
-
-// changed says whether a file is another one than was read last, and has been so for one
-// round: whoever writes it may not be done.
-func (f *files) changed(which int, path string, seen *fs.FileInfo, hash bool) bool {
-	now, err := os.Stat(path)
-	if err != nil {
-		return false // it is about to be replaced, or gone: what it said stays
-	}
-	have := f.have[which]
-	if have.info != nil && same(have.info, now) {
-		*seen = nil
-		if !hash {
-			return false
-		}
-		text, err := os.ReadFile(path)
-		return err == nil && sha256.Sum256(text) != have.sum
-	}
-	settled := *seen != nil && same(*seen, now)
-	*seen = now
-	return settled
-}
-
-// reload takes over what has changed, whole or not at all. Here a line that is wrong
-// keeps the file from being taken over: it may be one that is not written to its end.
-func (f *files) reload(ctx context.Context, csv, conditions bool) {
-	was, wasConditions := f.csv, f.conditions
-	if csv {
-		p, err := f.readCSV()
-		if err == nil {
-			err = broken(p, f.config.PoliciesCSVFile)
-		}
-		if err != nil {
-			f.failed(ctx, f.config.PoliciesCSVFile, err)
-			csv = false
-		} else {
-			f.csv = p
-		}
-	}
-	if conditions {
-		list, err := f.readConditions(func(c engine.Condition) error {
-			if f.check == nil {
-				return nil
-			}
-			return f.check(ctx, c)
-		})
-		if err != nil {
-			f.failed(ctx, f.config.ConditionalPoliciesFile, err)
-			conditions = false
-		} else {
-			f.conditions, f.known = list, true
-		}
-	}
-	if !csv && !conditions {
-		return
-	}
-	// New roles may be what conditions had been waiting for.
-	if err := f.apply(ctx, csv, f.known); err != nil {
-		f.csv, f.conditions = was, wasConditions
-		f.have = [2]content{} // it is tried again
-		f.log.ErrorContext(ctx, "a changed policy file cannot be stored; it is tried again", "error", err)
-		return
-	}
-	f.log.InfoContext(ctx, "policy files have changed", "version", f.live.state().Version)
-	if conditions {
-		f.auditor.CreateEvent(ctx, backend.AuditEvent{ID: "conditional-policies-file-change", Severity: backend.AuditMedium, Meta: map[string]any{
-			"source": engine.SourceCSV, "actionType": "create_or_update", "file": f.config.ConditionalPoliciesFile,
-		}}).Success(nil)
-	}
 }
 
 // maxReported is how many wrong lines one error names.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/backendtest"
+	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
 // TestOwnersOfRoles: who may read and change only roles that they own sees and changes
@@ -111,12 +113,12 @@ func TestStartWarnings(t *testing.T) {
 	t.Parallel()
 	log, feature := logged()
 	newWorld(t, "p, role:default/r, catalog.entity.raed, read, allow\np, role:default/r, x, get, allow\np, role:default/lonely, catalog.entity.read, read, allow\ng, group:default/gone, role:default/r\ng, user:default/u, role:default/rbac_admin\npp, role:default/r, x, use, deny\n",
-		`{"enabled": true}`, feature)
+		`{"enabled": true, "rbac": {"admin": {"superUsers": [{"name": "user:default/Root"}]}}}`, feature)
 	for _, want := range [][]string{
 		{"WARN", "policy.csv:2:1: the action must be one of", `not "get"`},
 		{"WARN", "policy.csv:6:1: a line must begin with", `not with "pp"`},
 		{"WARN", "g, user:default/u, role:default/rbac_admin is left out"},
-		{"WARN", "nobody may edit roles"},
+		{"WARN", "a superUser is nobody: the references of sessions are in lower case name=user:default/Root"},
 		{"WARN", "in the policy: no plugin has a permission or a type of resources catalog.entity.raed"},
 		{"WARN", "in the policy: role:default/lonely has rules and no members"},
 	} {
@@ -125,6 +127,11 @@ func TestStartWarnings(t *testing.T) {
 				t.Fatalf("%q is not logged", want)
 			}
 		}
+	}
+	log, feature = logged()
+	newWorld(t, "", `{"enabled": true}`, feature)
+	if !log.has("WARN", "nobody may edit roles") {
+		t.Error("that nobody may edit roles is not logged")
 	}
 }
 
@@ -160,5 +167,47 @@ func TestAudit(t *testing.T) {
 		"plugin-ids-write medium succeeded", "permission-evaluation medium succeeded"}
 	if !slices.Equal(got, want) {
 		t.Errorf("events\n got %q\nwant %q", got, want)
+	}
+}
+
+// TestNamesOfThePolicyFile: a role of the user interface cannot be given a name for which
+// the policy file has rules. It would have them, until the file is read again.
+func TestNamesOfThePolicyFile(t *testing.T) {
+	t.Parallel()
+	const alice = "user:default/alice"
+	w := newWorld(t, "p, role:default/later, everything, use, allow\np, role:default/team, x, use, allow\ng, user:default/t, role:default/team\n",
+		`{"enabled": true, "rbac": {"admin": {"users": [{"name": "user:default/alice"}]}}}`)
+	w.must(alice, 201, "POST", "/api/permission/roles", `{"name":"role:default/mine","memberReferences":["user:default/u"]}`)
+	w.must(alice, 201, "POST", "/api/permission/policies", `[{"entityReference":"role:default/mine","permission":"y","policy":"use","effect":"allow"}]`)
+	state := func() string {
+		return text(w.must(alice, 200, "GET", "/api/permission/roles", "")) + text(w.must(alice, 200, "GET", "/api/permission/policies", ""))
+	}
+	before := state()
+	for _, tt := range []struct {
+		method, path, body, says string
+		want                     int
+	}{
+		{"PUT", "/roles/role/default/mine", `{"oldRole":{"memberReferences":["user:default/u"]},"newRole":{"name":"role:default/later","memberReferences":["user:default/u"]}}`, "there are rules for role:default/later of source 'CSV-FILE'", 403},
+		{"PUT", "/roles/role/default/mine", `{"oldRole":{"memberReferences":["user:default/u"]},"newRole":{"name":"role:default/team","memberReferences":["user:default/u"]}}`, "there is a role role:default/team already", 409},
+		{"POST", "/roles", `{"name":"role:default/later","memberReferences":["user:default/u"]}`, "there are rules for role:default/later of source 'CSV-FILE'", 403},
+		{"POST", "/roles", `{"name":"role:default/team","memberReferences":["user:default/u"]}`, "source does not match originating role role:default/team", 403},
+	} {
+		if status, answer := w.ask(alice, tt.method, "/api/permission"+tt.path, tt.body); status != tt.want || !strings.Contains(strings.ToLower(text(answer)), strings.ToLower(tt.says)) {
+			t.Errorf("%s %s %s: %d %s, want %d %s", tt.method, tt.path, tt.body, status, text(answer), tt.want, tt.says)
+		}
+	}
+	if after := state(); after != before {
+		t.Errorf("before %s\nafter  %s", before, after)
+	}
+}
+
+// TestLimitsOfNothing are boot errors, with the place.
+func TestLimitsOfNothing(t *testing.T) {
+	t.Parallel()
+	_, err := backendtest.Boot(t, "permission:\n  enabled: true\n  rbac:\n    validation: {conditionalPolicies: {maxConditionDepth: 0}, conditionalPoliciesFile: {maxBytes: -1}}\n", permission.Plugin(), rbac.Module())
+	for _, want := range []string{"permission.rbac.validation.conditionalPolicies.maxConditionDepth: must be greater than 0 (app-config.yaml:4:", "permission.rbac.validation.conditionalPoliciesFile.maxBytes: must be greater than 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }

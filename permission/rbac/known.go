@@ -39,7 +39,11 @@ func coreRules() []permission.RuleInfo {
 	rule := func(typ, name string, required []string, properties map[string]string) permission.RuleInfo {
 		schema := map[string]any{}
 		for p, kind := range properties {
-			schema[p] = map[string]any{"type": kind}
+			of := map[string]any{"type": kind}
+			if kind == "array" {
+				of["items"] = map[string]any{"type": "string"}
+			}
+			schema[p] = of
 		}
 		return permission.RuleInfo{Name: name, ResourceType: typ, ParamsSchema: map[string]any{"properties": schema, "required": required, "additionalProperties": false}}
 	}

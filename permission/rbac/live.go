@@ -43,7 +43,7 @@ func (l *live) snapshot() *engine.Snapshot { return l.current.Load().snapshot }
 
 // change has fn change what is stored, and returns that when decisions of this replica go by it.
 func (l *live) change(ctx context.Context, fn func(*engine.State) error) (*engine.State, error) {
-	s, err := l.store.Change(ctx, fn)
+	s, err := l.store.Change(ctx, l.state(), fn)
 	if err != nil {
 		return nil, err
 	}

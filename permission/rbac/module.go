@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/fx"
@@ -72,7 +73,8 @@ func register(p params) error {
 		config: p.Config, live: l, authorizer: p.Authorizer, extensions: p.Framework, plugins: asked,
 		providers: all, auditor: p.Auditor, log: p.Log, now: time.Now,
 	}).mount(p.Router)
-	f := &files{config: p.Config, live: l, auditor: p.Auditor, log: p.Log, now: time.Now, every: watchEvery, check: asked.checkCondition}
+	f := newFiles(p.Config, l, p.Auditor, p.Log)
+	f.check = asked.checkCondition
 	p.Lifecycle.Append(fx.StartHook(func(ctx context.Context) error { return start(ctx, p, f, all) }))
 	return nil
 }
@@ -82,6 +84,11 @@ func start(ctx context.Context, p params, f *files, all *providers) error {
 	c := p.Config
 	if len(c.Admin.Users) == 0 && len(c.Admin.SuperUsers) == 0 {
 		p.Log.WarnContext(ctx, "nobody may edit roles: neither permission.rbac.admin.users nor permission.rbac.admin.superUsers names anybody")
+	}
+	for _, one := range c.Admin.SuperUsers {
+		if one.Name != strings.ToLower(one.Name) {
+			p.Log.WarnContext(ctx, "a superUser is nobody: the references of sessions are in lower case", "name", one.Name)
+		}
 	}
 	if err := f.start(ctx); err != nil {
 		return err

@@ -53,10 +53,10 @@ func reconcile(s *engine.State, d desired) (warnings []string) {
 	for _, ref := range roles {
 		taken[ref] = true
 	}
-	s.Rules = merge(s.Rules, rules, engine.Rule.Key, func(r engine.Rule) bool {
-		return r.Source == d.source || r.Source == engine.SourceLegacy && taken[r.Subject]
+	s.Rules = merge(s.Rules, rules, engine.Rule.Key, func(r engine.Rule, wanted bool) bool {
+		return r.Source == d.source || r.Source == engine.SourceLegacy && (wanted || taken[r.Subject])
 	})
-	s.Members = merge(s.Members, members, memberKey, func(m engine.Member) bool {
+	s.Members = merge(s.Members, members, memberKey, func(m engine.Member, _ bool) bool {
 		return m.Source == d.source || m.Source == engine.SourceLegacy && taken[m.Role]
 	})
 	d.keepRoles(s, roles, taken)
@@ -67,15 +67,15 @@ func memberKey(m engine.Member) [2]string { return [2]string{m.Ref, m.Role} }
 
 // merge drops of have what is ours and not wanted, takes over what is ours and wanted, and
 // appends what is new.
-func merge[T any, K comparable](have, want []T, key func(T) K, ours func(T) bool) []T {
+func merge[T any, K comparable](have, want []T, key func(T) K, ours func(have T, wanted bool) bool) []T {
 	wanted, known := make(map[K]T, len(want)), make(map[K]bool, len(have))
 	for _, w := range want {
 		wanted[key(w)] = w
 	}
 	var out []T
 	for _, h := range have {
-		if ours(h) {
-			w, ok := wanted[key(h)]
+		w, ok := wanted[key(h)]
+		if ours(h, ok) {
 			if !ok {
 				continue
 			}

@@ -40,7 +40,9 @@ func decided(d []permission.Decision, want ...bool) bool {
 func replica(d db.DB, c Config) (*live, *policy, *files) {
 	l := newLive(store.New(d), c.engineOptions(), discard())
 	p := &policy{live: l, members: newMembers(nobody{}, engine.Unlimited, discard()), audit: "none", auditor: &backendtest.Audit{}, log: discard()}
-	return l, p, &files{config: c, live: l, auditor: &backendtest.Audit{}, log: discard(), now: time.Now, every: 10 * time.Millisecond}
+	f := newFiles(c, l, &backendtest.Audit{}, discard())
+	f.every, f.settle = 10*time.Millisecond, 20*time.Millisecond
+	return l, p, f
 }
 
 // pair is a policy of which two rows change together, and a third one never does.
@@ -167,6 +169,12 @@ func TestReloadsThatFail(t *testing.T) {
 	f.check = func(_ context.Context, c engine.Condition) error {
 		return checkCriteria(c, []permission.RuleInfo{{Name: "X", ResourceType: "catalog-entity"}})
 	}
+	w := &watcher{files: f, hashed: time.Now()}
+	f.settle = 0
+	lookTwice := func() {
+		w.look(t.Context())
+		w.look(t.Context())
+	}
 	before := l.state()
 	if len(before.Conditions) != 1 {
 		t.Fatalf("conditions %v", before.Conditions)
@@ -195,8 +203,8 @@ func TestReloadsThatFail(t *testing.T) {
 	} {
 		write(file, tt.csv)
 		write(conditions, tt.conditions)
-		f.reload(t.Context(), tt.csv != pair(true), tt.conditions != own)
-		if l.state() != before {
+		lookTwice()
+		if l.state().Version != before.Version {
 			t.Errorf("%s: version %d has become %d", tt.name, before.Version, l.state().Version)
 		}
 	}
@@ -205,13 +213,13 @@ func TestReloadsThatFail(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.reload(t.Context(), true, true)
-	if l.state() != before {
+	lookTwice()
+	if l.state().Version != before.Version {
 		t.Error("missing files have been taken over")
 	}
 	write(file, "")
 	write(conditions, "")
-	f.reload(t.Context(), true, true)
+	lookTwice()
 	if s := l.state(); len(s.MembersOf("role:default/r"))+len(s.Conditions) != 0 {
 		t.Errorf("files that are really empty: %+v", s)
 	}

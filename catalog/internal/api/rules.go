@@ -194,7 +194,7 @@ func relationsOf(e entity.Entity) []entity.Relation {
 // about an entity.Entity, too; their queries are a filter.Predicate.
 func Resource(q *query.Query) permission.Resource[entity.Entity] {
 	r := permission.Resource[entity.Entity]{
-		Type: resourceEntity,
+		Type: resourceEntity, Lists: filter.Predicate{},
 		// Whether who asks may see the entities does not matter: the answer is what the
 		// policy says of them.
 		Load: func(ctx context.Context, refs []string) (map[string]entity.Entity, error) {

@@ -113,6 +113,13 @@ func (p *Policy) problem(at Problem, err error) {
 }
 
 func split(line string) ([]string, error) {
+	if !strings.Contains(line, `"`) { // nearly all lines, and files may have many
+		fields := strings.Split(line, ",")
+		for i, f := range fields {
+			fields[i] = strings.TrimSpace(f)
+		}
+		return fields, nil
+	}
 	r := csv.NewReader(strings.NewReader(line))
 	r.FieldsPerRecord, r.TrimLeadingSpace = -1, true
 	fields, err := r.Read()

@@ -52,9 +52,9 @@ func (s *Store) Version(ctx context.Context) (v int64, err error) {
 }
 
 // Load returns the state that is stored. The version is read before and after: a change in
-// between would have been read in parts.
+// between would have been read in parts. Where changes do not end, it has writers wait.
 func (s *Store) Load(ctx context.Context) (*engine.State, error) {
-	for {
+	for range loadTries {
 		version, err := s.Version(ctx)
 		if err != nil {
 			return nil, err
@@ -68,7 +68,10 @@ func (s *Store) Load(ctx context.Context) (*engine.State, error) {
 			return state, err
 		}
 	}
+	return s.Change(ctx, nil, func(*engine.State) error { return nil })
 }
+
+const loadTries = 3
 
 func load(ctx context.Context, c db.Conn) (*engine.State, error) {
 	s := &engine.State{}
@@ -116,18 +119,21 @@ var errSame = errors.New("nothing has changed")
 
 // Change has fn change the state, and stores the result, all or nothing. Changes of all
 // replicas happen one after the other. It returns the new state, or the one that is stored
-// if fn changes nothing. fn may run more than once.
-func (s *Store) Change(ctx context.Context, fn func(*engine.State) error) (out *engine.State, err error) {
+// if fn changes nothing. fn may run more than once. known is a state that was stored once,
+// or nil: if it still is, it need not be read.
+func (s *Store) Change(ctx context.Context, known *engine.State, fn func(*engine.State) error) (out *engine.State, err error) {
 	err = db.Retry(ctx, s.db, func(c db.Conn) error {
 		var version int64
 		if err := c.QueryRow(ctx, nextVersion).Scan(&version); err != nil {
 			return err
 		}
-		before, err := load(ctx, c)
-		if err != nil {
-			return err
+		before := known
+		if known == nil || known.Version != version-1 {
+			if before, err = load(ctx, c); err != nil {
+				return err
+			}
+			before.Version = version - 1
 		}
-		before.Version = version - 1
 		after := before.Clone()
 		if err := fn(after); err != nil {
 			return err
