@@ -226,13 +226,21 @@ func notUnderstood(err error) bool {
 	if errors.As(err, &protocol) || errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &host) || errors.As(err, &unknown) || errors.As(err, &invalid) {
 		return true
 	}
+	// These have no type.
 	text := err.Error()
-	return strings.Contains(text, "malformed") || strings.Contains(text, "headers exceeded") || strings.Contains(text, "gave HTTP response to HTTPS client")
+	for _, words := range []string{"malformed", "cannot contain multiple Content-Length", "headers exceeded", "gave HTTP response to HTTPS client"} {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
 }
 
-// onLeaving calls f once the server or the plugin stops, until stop is called.
+// onLeaving calls f once the server or the plugin stops, until stop is called: when the stream
+// has ended.
 func (g *gateway) onLeaving(draining <-chan struct{}, f func()) (stop func()) {
 	done := make(chan struct{})
+	g.streams.Add(1)
 	go func() {
 		select {
 		case <-draining:
@@ -242,5 +250,8 @@ func (g *gateway) onLeaving(draining <-chan struct{}, f func()) (stop func()) {
 		case <-done:
 		}
 	}()
-	return sync.OnceFunc(func() { close(done) })
+	return func() {
+		close(done)
+		g.streams.Done()
+	}
 }

@@ -63,13 +63,12 @@ func register(p params) error {
 			live.OnChange(l.changed)
 			return nil
 		},
-		OnStop: func(context.Context) error {
+		OnStop: func(ctx context.Context) error {
 			if live != nil {
 				live.Close()
 			}
-			close(g.stopped)
-			l.transports.keep(nil)
-			return nil
+			defer l.transports.keep(nil)
+			return g.stop(ctx)
 		},
 	})
 	return nil

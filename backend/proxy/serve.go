@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/callboard-dev/callboard/backend"
@@ -20,6 +23,23 @@ type gateway struct {
 	table atomic.Pointer[table]
 	// stopped is closed when the plugin stops: streams without an end of their own are cut.
 	stopped chan struct{}
+	streams sync.WaitGroup
+}
+
+// stop ends the streams, and waits for them until ctx is done at the latest.
+func (g *gateway) stop(ctx context.Context) error {
+	close(g.stopped)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.streams.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("streams have not ended: %w", ctx.Err())
+	}
 }
 
 // serve finds the endpoint, and asks in this order: who calls, where the path leads, which
