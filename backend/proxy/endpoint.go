@@ -29,6 +29,14 @@ const (
 	CredentialsUnauthenticated Credentials = "dangerously-allow-unauthenticated"
 )
 
+func (c Credentials) check() error {
+	switch c {
+	case CredentialsRequire, CredentialsForward, CredentialsUnauthenticated:
+		return nil
+	}
+	return fmt.Errorf("unknown credentials policy '%s'; expected one of '%s', '%s', '%s'", c, CredentialsRequire, CredentialsForward, CredentialsUnauthenticated)
+}
+
 // An Endpoint is where requests below one path go, and what passes. NewEndpoint has the
 // defaults; app-config.yaml may also say the target alone.
 type Endpoint struct {
@@ -94,6 +102,10 @@ func (e *Endpoint) UnmarshalConfig(c *config.Config) error {
 	}
 	type plain Endpoint // without this method
 	errs := []error{unknownOptions(c), c.Decode("", (*plain)(e))}
+	if err := e.Credentials.check(); err != nil {
+		// With its place, and so as it is: the key's name is that of a secret, its value is none.
+		errs = append(errs, &config.KeyError{Path: c.Sub("credentials").Path(), Pos: c.Pos("credentials"), Err: err})
+	}
 	for both, ours := range map[string]string{"timeout": "timeouts.idle", "proxyTimeout": "timeouts.headers"} {
 		if c.Has(both) && c.Has(ours) {
 			errs = append(errs, config.At(both, fmt.Errorf("is another name for %s, which is set too", ours)))
@@ -129,13 +141,7 @@ func (p *PathRewrite) UnmarshalConfig(c *config.Config) error {
 // Validate implements config.Validator. It is also what endpoints from code must pass.
 func (e *Endpoint) Validate() error {
 	_, err := parseTarget(e.Target)
-	errs := []error{config.At("target", err)}
-	switch e.Credentials {
-	case CredentialsRequire, CredentialsForward, CredentialsUnauthenticated:
-	default:
-		errs = append(errs, config.At("credentials", fmt.Errorf("unknown credentials policy '%s'; expected one of '%s', '%s', '%s'",
-			e.Credentials, CredentialsRequire, CredentialsForward, CredentialsUnauthenticated)))
-	}
+	errs := []error{config.At("target", err), config.At("credentials", e.Credentials.check())}
 	for i, m := range e.AllowedMethods {
 		at := "allowedMethods[" + strconv.Itoa(i) + "]"
 		switch {
