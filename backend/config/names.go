@@ -10,6 +10,9 @@ import (
 // lies in an object that is secret as a whole (credentials, contract/backend.md
 // section 4). It errs on the side of hiding.
 func secretPath(p path) bool {
+	if credentialsMode(p) {
+		return false
+	}
 	for i, s := range p {
 		if s.list {
 			continue
@@ -25,6 +28,15 @@ func secretPath(p path) bool {
 		}
 	}
 	return false
+}
+
+// credentialsMode reports whether p is the key of a proxy endpoint that says who may call it. Its
+// value is one of three words, which would be struck out of every log if they were secrets.
+func credentialsMode(p path) bool {
+	if len(p) < 3 || p[0].key != "proxy" || p[len(p)-1].key != "credentials" {
+		return false
+	}
+	return len(p) == 4 && p[1].key == "endpoints" || len(p) == 3 && strings.HasPrefix(p[1].key, "/")
 }
 
 // hidden reports whether errors must keep quiet about the value at p. It is wider

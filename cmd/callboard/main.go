@@ -26,6 +26,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
+	"github.com/callboard-dev/callboard/backend/proxy"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
@@ -45,6 +46,7 @@ func main() {
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(proxy.Plugin())
 	backend.Add(permission.Plugin(), rbac.Module())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()

@@ -30,6 +30,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
+	"github.com/callboard-dev/callboard/backend/proxy"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
@@ -52,6 +53,7 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
+	backend.Add(proxy.Plugin())
 	backend.Add(permission.Plugin(), policy())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())

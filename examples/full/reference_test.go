@@ -30,6 +30,9 @@ var permissions = map[string]string{
 	"events DELETE /.backstage/auth/v1/cookie":                            "-",
 	"permission GET /.backstage/auth/v1/cookie":                           "-",
 	"permission DELETE /.backstage/auth/v1/cookie":                        "-",
+	"proxy GET /.backstage/auth/v1/cookie":                                "-",
+	"proxy DELETE /.backstage/auth/v1/cookie":                             "-",
+	"proxy /{rest...}":                                                    "-", // the endpoint says who may call
 	"auth GET /v1/userinfo":                                               "-",
 	"auth GET /v1/authorize":                                              "-",
 	"auth GET /v1/consent/{id}":                                           "-",

@@ -86,6 +86,26 @@ auth:
             - resolver: emailLocalPartMatchingUserEntityName
     github:
       development: { clientId: gh-client, clientSecret: gh-secret }
+proxy:
+  endpoints:
+    /echo:
+      target: FIXTURES/echo
+      headers: { X-Injected: injected-value, Authorization: Basic c2VjcmV0 }
+      allowedHeaders: [X-Custom, X-Upstream]
+    /readonly:
+      target: FIXTURES/echo
+      allowedMethods: [GET]
+    /forward:
+      target: FIXTURES/echo
+      credentials: forward
+      allowedHeaders: [Authorization]
+    /public:
+      target: FIXTURES
+      credentials: dangerously-allow-unauthenticated
+    /rewrite:
+      target: FIXTURES
+      pathRewrite: { '^/api/proxy/rewrite/old': '/echo/new' }
+    /dead: http://127.0.0.1:1
 permission:
   enabled: true
 catalog:

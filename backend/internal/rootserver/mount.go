@@ -135,8 +135,8 @@ func (m *mount) serve(a *answer, r *http.Request) {
 		m.Errors.Write(a, r, err)
 		return
 	}
-	if m.MaxBody > 0 && r.Body != nil && r.Body != http.NoBody {
-		r.Body = http.MaxBytesReader(a.ResponseWriter, r.Body, m.MaxBody)
+	if m.MaxBody > 0 {
+		httpx.BoundBody(a.ResponseWriter, r, m.MaxBody)
 	}
 	m.Routes.ServeHTTP(a, r)
 }
