@@ -27,6 +27,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
+	"github.com/callboard-dev/callboard/backend/usersettings"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
@@ -46,6 +47,7 @@ func main() {
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(permission.Plugin(), rbac.Module())
+	backend.Add(usersettings.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
+	"github.com/callboard-dev/callboard/backend/usersettings"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
@@ -53,6 +54,7 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(permission.Plugin(), policy())
+	backend.Add(usersettings.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())
 	return backend

@@ -20,17 +20,21 @@ import (
 // who may call, and how large a body may be. TestNarrowerRoutes asks them.
 var narrower = func() map[string]limits {
 	out := map[string]limits{
-		"events POST /bus/v1/events":                     {caller: onlyServices, body: 5<<20 + 64<<10},
-		"events PUT /bus/v1/subscriptions/{id}":          {caller: onlyServices},
-		"events GET /bus/v1/subscriptions/{id}/events":   {caller: onlyServices},
-		"events PUT /bus/v1/subscriptions/{id}/lease":    {caller: onlyServices},
-		"events DELETE /bus/v1/subscriptions/{id}/lease": {caller: onlyServices},
-		"events POST /http/{topic}":                      {body: 5 << 20},
-		"auth POST /v1/sessions/{id}/approve":            {caller: onlyUsers},
-		"auth POST /v1/sessions/{id}/reject":             {caller: onlyUsers},
-		"auth POST /v1/token":                            {body: 100 << 10},
-		"auth POST /v1/revoke":                           {body: 100 << 10},
-		"auth POST /v1/register":                         {body: 100 << 10},
+		"events POST /bus/v1/events":                           {caller: onlyServices, body: 5<<20 + 64<<10},
+		"events PUT /bus/v1/subscriptions/{id}":                {caller: onlyServices},
+		"events GET /bus/v1/subscriptions/{id}/events":         {caller: onlyServices},
+		"events PUT /bus/v1/subscriptions/{id}/lease":          {caller: onlyServices},
+		"events DELETE /bus/v1/subscriptions/{id}/lease":       {caller: onlyServices},
+		"events POST /http/{topic}":                            {body: 5 << 20},
+		"user-settings GET /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers},
+		"user-settings PUT /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers, body: 101 << 10},
+		"user-settings DELETE /buckets/{bucket}/keys/{key...}": {caller: onlyUsers},
+		"user-settings POST /multiget":                         {caller: onlyUsers},
+		"auth POST /v1/sessions/{id}/approve":                  {caller: onlyUsers},
+		"auth POST /v1/sessions/{id}/reject":                   {caller: onlyUsers},
+		"auth POST /v1/token":                                  {body: 100 << 10},
+		"auth POST /v1/revoke":                                 {body: 100 << 10},
+		"auth POST /v1/register":                               {body: 100 << 10},
 	}
 	for _, pattern := range []string{
 		"POST /entities/by-query", "POST /entities/by-refs", "POST /entity-facets", "POST /refresh", "POST /locations", "POST /locations/by-query",

@@ -134,6 +134,12 @@ var permissions = map[string]string{
 	"permission POST /plugins/id":                                         "policy.entity.create",
 	"permission DELETE /plugins/id":                                       "policy.entity.delete",
 	"permission POST /refresh/{provider}":                                 "policy.entity.create",
+	"user-settings GET /.backstage/auth/v1/cookie":                        "-",
+	"user-settings DELETE /.backstage/auth/v1/cookie":                     "-",
+	"user-settings GET /buckets/{bucket}/keys/{key...}":                   "-", // users have their own settings
+	"user-settings PUT /buckets/{bucket}/keys/{key...}":                   "-",
+	"user-settings DELETE /buckets/{bucket}/keys/{key...}":                "-",
+	"user-settings POST /multiget":                                        "-",
 }
 
 // running is the portal of this package, started with little configuration.
