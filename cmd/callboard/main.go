@@ -18,6 +18,7 @@ import (
 	"github.com/callboard-dev/callboard/auth/oidcauth"
 	"github.com/callboard-dev/callboard/auth/oktaauth"
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
 	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
@@ -33,6 +34,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
@@ -47,6 +49,7 @@ func main() {
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(permission.Plugin(), rbac.Module())
+	backend.Add(devtools.Plugin(), devtoolspermission.Module())
 	backend.Add(usersettings.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()

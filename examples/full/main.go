@@ -22,6 +22,7 @@ import (
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/awsdb"
 	"github.com/callboard-dev/callboard/backend/azuredb"
+	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
 	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
@@ -38,6 +39,7 @@ import (
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 	"github.com/callboard-dev/callboard/permission"
 	"github.com/callboard-dev/callboard/permission/allowall"
+	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
@@ -54,6 +56,7 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(permission.Plugin(), policy())
+	backend.Add(devtools.Plugin(), devtoolspermission.Module())
 	backend.Add(usersettings.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())

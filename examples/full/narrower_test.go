@@ -29,7 +29,7 @@ var narrower = func() map[string]limits {
 		"user-settings GET /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers},
 		"user-settings PUT /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers, body: 101 << 10},
 		"user-settings DELETE /buckets/{bucket}/keys/{key...}": {caller: onlyUsers},
-		"user-settings POST /multiget":                         {caller: onlyUsers},
+		"user-settings POST /multiget":                         {caller: onlyUsers, body: 1 << 20},
 		"auth POST /v1/sessions/{id}/approve":                  {caller: onlyUsers},
 		"auth POST /v1/sessions/{id}/reject":                   {caller: onlyUsers},
 		"auth POST /v1/token":                                  {body: 100 << 10},
@@ -44,6 +44,7 @@ var narrower = func() map[string]limits {
 		out["catalog "+pattern] = limits{body: 2 << 20}
 	}
 	out["catalog POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
+	out["devtools POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
 	out["permission POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
 	for _, pattern := range []string{
 		"POST /authorize", "POST /policies", "PUT /policies/{kind}/{namespace}/{name}", "DELETE /policies/{kind}/{namespace}/{name}",
