@@ -26,6 +26,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gerritevents"
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/mcpactions"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/backend/usersettings"
@@ -51,6 +52,7 @@ func main() {
 	backend.Add(permission.Plugin(), rbac.Module())
 	backend.Add(devtools.Plugin(), devtoolspermission.Module())
 	backend.Add(usersettings.Plugin())
+	backend.Add(mcpactions.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()
 }

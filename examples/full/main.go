@@ -30,6 +30,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gerritevents"
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/mcpactions"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/backend/usersettings"
@@ -58,6 +59,7 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(permission.Plugin(), policy())
 	backend.Add(devtools.Plugin(), devtoolspermission.Module())
 	backend.Add(usersettings.Plugin())
+	backend.Add(mcpactions.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())
 	return backend

@@ -26,6 +26,7 @@ var narrower = func() map[string]limits {
 		"events PUT /bus/v1/subscriptions/{id}/lease":          {caller: onlyServices},
 		"events DELETE /bus/v1/subscriptions/{id}/lease":       {caller: onlyServices},
 		"events POST /http/{topic}":                            {body: 5 << 20},
+		"mcp-actions POST /v1":                                 {body: 1 << 20},
 		"user-settings GET /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers},
 		"user-settings PUT /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers, body: 101 << 10},
 		"user-settings DELETE /buckets/{bucket}/keys/{key...}": {caller: onlyUsers},
@@ -102,6 +103,7 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Accept", "application/json, text/event-stream")
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
 		}
