@@ -14,7 +14,7 @@ import (
 
 // A Route is what a backend answers, for documentation and tests.
 type Route struct {
-	Plugin  string
+	Plugin  string // "/" for paths at the root of the host
 	Pattern string // "GET /entities/by-uid/{uid}", below /api/<plugin>
 	Caller  string // "user or service", "also the user's cookie", or "everybody"
 	MaxBody int64  // bytes that a request body may have at most
@@ -32,6 +32,9 @@ func (b *Backend) Routes() []Route {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []Route
+	for _, path := range c.server.WellKnownPaths() {
+		out = append(out, Route{"/", "GET " + path, callerText(AllowUnauthenticated), rootserver.DefaultMaxBody})
+	}
 	for id, s := range c.schedulers {
 		if s.Used() {
 			for _, pattern := range scheduler.Patterns() {

@@ -26,6 +26,7 @@ func (c *core) pluginServices(id PluginID) fx.Option {
 		func() Scheduler { return c.scheduler(id) },
 		func() RateLimits { return pluginRateLimits{c, id} },
 		func() Landing { return pluginLanding{c.landing, id} },
+		func(log *slog.Logger) WellKnown { return wellKnown{c, c.errorWriter(log)} },
 		fx.Private,
 	))
 }

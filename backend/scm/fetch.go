@@ -39,6 +39,16 @@ func newFetchReader(allow allowList, resolver Resolver) *fetchReader {
 	return &fetchReader{allow: allow, direct: direct, proxied: proxied, timeout: readTimeout}
 }
 
+// NewPlainReader returns a reader of plain URLs, those that reading allows, which knows no
+// integration and sends no credential. A nil Resolver is the system's. It does no I/O.
+func NewPlainReader(reading ReadingConfig, r Resolver) (Reader, error) {
+	allow, err := newAllowList(reading.Allow)
+	if err != nil {
+		return nil, err
+	}
+	return newFetchReader(allow, r), nil
+}
+
 func newTransport(dial func(context.Context, string, string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialContext:            dial,

@@ -18,6 +18,7 @@ import (
 	"github.com/callboard-dev/callboard/auth/oidcauth"
 	"github.com/callboard-dev/callboard/auth/oktaauth"
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
 	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
@@ -25,14 +26,17 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gerritevents"
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/mcpactions"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/proxy"
 	"github.com/callboard-dev/callboard/backend/rediscache"
+	"github.com/callboard-dev/callboard/backend/usersettings"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 	"github.com/callboard-dev/callboard/permission"
+	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
@@ -48,6 +52,9 @@ func main() {
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(proxy.Plugin())
 	backend.Add(permission.Plugin(), rbac.Module())
+	backend.Add(devtools.Plugin(), devtoolspermission.Module())
+	backend.Add(usersettings.Plugin())
+	backend.Add(mcpactions.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Main()
 }

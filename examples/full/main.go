@@ -22,6 +22,7 @@ import (
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/awsdb"
 	"github.com/callboard-dev/callboard/backend/azuredb"
+	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/backend/events"
 	"github.com/callboard-dev/callboard/backend/events/azuredevopsevents"
 	"github.com/callboard-dev/callboard/backend/events/bitbucketcloudevents"
@@ -29,15 +30,18 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gerritevents"
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
+	"github.com/callboard-dev/callboard/backend/mcpactions"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/proxy"
 	"github.com/callboard-dev/callboard/backend/rediscache"
+	"github.com/callboard-dev/callboard/backend/usersettings"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 	"github.com/callboard-dev/callboard/permission"
 	"github.com/callboard-dev/callboard/permission/allowall"
+	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
@@ -55,6 +59,9 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(proxy.Plugin())
 	backend.Add(permission.Plugin(), policy())
+	backend.Add(devtools.Plugin(), devtoolspermission.Module())
+	backend.Add(usersettings.Plugin())
+	backend.Add(mcpactions.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())
 	backend.Add(awsdb.Module(), azuredb.Module())
 	return backend

@@ -20,18 +20,23 @@ import (
 // the case of the proxy more: who may call, and how large a body may be. TestNarrowerRoutes asks them.
 var narrower = func() map[string]limits {
 	out := map[string]limits{
-		"events POST /bus/v1/events":                     {caller: onlyServices, body: 5<<20 + 64<<10},
-		"events PUT /bus/v1/subscriptions/{id}":          {caller: onlyServices},
-		"events GET /bus/v1/subscriptions/{id}/events":   {caller: onlyServices},
-		"events PUT /bus/v1/subscriptions/{id}/lease":    {caller: onlyServices},
-		"events DELETE /bus/v1/subscriptions/{id}/lease": {caller: onlyServices},
-		"events POST /http/{topic}":                      {body: 5 << 20},
-		"auth POST /v1/sessions/{id}/approve":            {caller: onlyUsers},
-		"auth POST /v1/sessions/{id}/reject":             {caller: onlyUsers},
-		"auth POST /v1/token":                            {body: 100 << 10},
-		"auth POST /v1/revoke":                           {body: 100 << 10},
-		"auth POST /v1/register":                         {body: 100 << 10},
-		"proxy /{rest...}":                               {caller: "as the endpoint says", body: unbound},
+		"events POST /bus/v1/events":                           {caller: onlyServices, body: 5<<20 + 64<<10},
+		"events PUT /bus/v1/subscriptions/{id}":                {caller: onlyServices},
+		"events GET /bus/v1/subscriptions/{id}/events":         {caller: onlyServices},
+		"events PUT /bus/v1/subscriptions/{id}/lease":          {caller: onlyServices},
+		"events DELETE /bus/v1/subscriptions/{id}/lease":       {caller: onlyServices},
+		"events POST /http/{topic}":                            {body: 5 << 20},
+		"auth POST /v1/sessions/{id}/approve":                  {caller: onlyUsers},
+		"auth POST /v1/sessions/{id}/reject":                   {caller: onlyUsers},
+		"auth POST /v1/token":                                  {body: 100 << 10},
+		"auth POST /v1/revoke":                                 {body: 100 << 10},
+		"auth POST /v1/register":                               {body: 100 << 10},
+		"proxy /{rest...}":                                     {caller: "as the endpoint says", body: unbound},
+		"mcp-actions POST /v1":                                 {body: 1 << 20},
+		"user-settings GET /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers},
+		"user-settings PUT /buckets/{bucket}/keys/{key...}":    {caller: onlyUsers, body: 101 << 10},
+		"user-settings DELETE /buckets/{bucket}/keys/{key...}": {caller: onlyUsers},
+		"user-settings POST /multiget":                         {caller: onlyUsers, body: 1 << 20},
 	}
 	for _, pattern := range []string{
 		"POST /entities/by-query", "POST /entities/by-refs", "POST /entity-facets", "POST /refresh", "POST /locations", "POST /locations/by-query",
@@ -41,6 +46,7 @@ var narrower = func() map[string]limits {
 		out["catalog "+pattern] = limits{body: 2 << 20}
 	}
 	out["catalog POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
+	out["devtools POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
 	out["permission POST /.well-known/backstage/permissions/apply-conditions"] = limits{body: 5 << 20}
 	for _, pattern := range []string{
 		"POST /authorize", "POST /policies", "PUT /policies/{kind}/{namespace}/{name}", "DELETE /policies/{kind}/{namespace}/{name}",
@@ -105,6 +111,7 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Accept", "application/json, text/event-stream")
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
 		}

@@ -137,6 +137,28 @@ var permissions = map[string]string{
 	"permission POST /plugins/id":                                         "policy.entity.create",
 	"permission DELETE /plugins/id":                                       "policy.entity.delete",
 	"permission POST /refresh/{provider}":                                 "policy.entity.create",
+	"devtools GET /.backstage/auth/v1/cookie":                             "-",
+	"devtools DELETE /.backstage/auth/v1/cookie":                          "-",
+	"devtools POST /.well-known/backstage/permissions/apply-conditions":   "-",
+	"devtools GET /.well-known/backstage/permissions/metadata":            "-",
+	"devtools GET /health":                                                "-",
+	"devtools GET /info":                                                  "devtools.info",
+	"devtools GET /config":                                                "devtools.config",
+	"devtools GET /external-dependencies":                                 "devtools.external-dependencies",
+	"/ GET /.well-known/oauth-protected-resource/api/mcp-actions/v1":      "-",
+	"/ GET /.well-known/oauth-authorization-server":                       "-",
+	"/ GET /.well-known/oauth-authorization-server/api/auth":              "-",
+	"mcp-actions GET /.backstage/auth/v1/cookie":                          "-",
+	"mcp-actions DELETE /.backstage/auth/v1/cookie":                       "-",
+	"mcp-actions POST /v1":                                                "-", // what the actions do asks
+	"mcp-actions GET /v1":                                                 "-",
+	"mcp-actions DELETE /v1":                                              "-",
+	"user-settings GET /.backstage/auth/v1/cookie":                        "-",
+	"user-settings DELETE /.backstage/auth/v1/cookie":                     "-",
+	"user-settings GET /buckets/{bucket}/keys/{key...}":                   "-", // users have their own settings
+	"user-settings PUT /buckets/{bucket}/keys/{key...}":                   "-",
+	"user-settings DELETE /buckets/{bucket}/keys/{key...}":                "-",
+	"user-settings POST /multiget":                                        "-",
 }
 
 // running is the portal of this package, started with little configuration.
@@ -157,7 +179,8 @@ func running(t *testing.T) *backend.Backend {
 // TestRoutes holds docs/reference/routes.md: who may call what.
 func TestRoutes(t *testing.T) {
 	var page strings.Builder
-	page.WriteString("# Routes\n\nEvery route of a backend with all plugins and modules of this repository, below `/api/<plugin>`.\n" +
+	page.WriteString("# Routes\n\nEvery route of a backend with all plugins and modules of this repository, below `/api/<plugin>`;\n" +
+		"those of `/` are at the root of the host.\n" +
 		"Made from the running backend: `go test ./examples/full -run Routes -update`.\n\n" +
 		"| plugin | route | who may call it | permission | request body at most |\n| --- | --- | --- | --- | --- |\n")
 	seen := map[string]bool{}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/internal/testbed/logtest"
 )
 
@@ -117,6 +118,34 @@ func TestSEC19_EverySecretKey(t *testing.T) {
 				return said + fmt.Sprint(err)
 			})
 		})
+	}
+}
+
+// TestSEC19_ConfigurationViewOfEverySecretKey holds that no secret shows in the
+// configuration that devtools shows, for every key that is a secret of any feature.
+func TestSEC19_ConfigurationViewOfEverySecretKey(t *testing.T) {
+	tree := map[string]any{}
+	secrets, _ := secretKeys()
+	for i, k := range secrets {
+		set(tree, k.Path, fmt.Sprintf("%s-%d", canary, i))
+	}
+	set(tree, "app.title", "the title")
+	text, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("app-config.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It decodes every section; that many values are wrong does not matter here.
+	_ = portal(backend.WithConfig(cfg), backend.WithLogger(slog.DiscardHandler)).Check()
+	view, err := json.Marshal(devtools.View(cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(view), canary) || strings.Count(string(view), "secret\\u003e") < len(secrets)-5 || !strings.Contains(string(view), "the title") {
+		t.Errorf("%d secrets are shown as %s", len(secrets), view)
 	}
 }
 

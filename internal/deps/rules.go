@@ -81,6 +81,11 @@ var Boundaries = []Boundary{
 		Why:    "the cache is in memory unless main says otherwise",
 	},
 	{
+		What:   []string{"github.com/modelcontextprotocol/...", "github.com/google/jsonschema-go/..."},
+		Within: []string{"backend/mcpactions/..."},
+		Why:    "one package speaks the protocol of assistants; the others have actions",
+	},
+	{
 		What:   []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/...", "github.com/prometheus/..."},
 		Within: []string{"backend/oteltelemetry/...", "backend/cloudsqldb/..."}, // Google's libraries instrument their clients
 		Why:    "the core records with the API alone; SDK and exporters are eight megabytes (docs/adr/0007)",

@@ -58,6 +58,9 @@ func oidcProvider() Tool { return npmProject("oidc-provider", "oidc-provider") }
 // signIn is the row of what drives a sign-in in a browser.
 func signIn() Tool { return npmProject("sign-in", "playwright-core") }
 
+// mcpClient is the row of the official client library of assistants.
+func mcpClient() Tool { return npmProject("mcp-client", "@modelcontextprotocol/sdk") }
+
 func npmProject(name, has string) Tool {
 	return Tool{
 		Name: name, Group: name, Default: true, Project: name,

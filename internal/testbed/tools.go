@@ -22,6 +22,7 @@ func Tools() []Tool {
 		zitadelOP(),
 		oidcProvider(),
 		signIn(),
+		mcpClient(),
 		chromium(),
 	}
 }

@@ -52,7 +52,7 @@ func (c *Client) List(ctx context.Context, caller principal.Credentials) ([]Info
 			continue
 		}
 		for _, a := range lists[i] {
-			if a.PluginID == plugin && c.Config.offers(a.ID, a.Attributes) {
+			if a.PluginID == plugin && c.Config.Filter.Offers(a.ID, a.Attributes) {
 				out = append(out, a)
 			}
 		}

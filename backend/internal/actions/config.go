@@ -13,10 +13,13 @@ import (
 // Config is the subtree backend.actions.
 type Config struct {
 	PluginSources *[]string `config:"pluginSources" doc:"plugins whose actions are offered; without it each plugin offers its own, and nobody lists them all"`
-	Filter        struct {
-		Include []Rule `config:"include" doc:"what is offered of them; everything without a rule"`
-		Exclude []Rule `config:"exclude" doc:"what is not offered, whatever include says"`
-	} `config:"filter"`
+	Filter        Filter    `config:"filter"`
+}
+
+// A Filter says which actions are offered.
+type Filter struct {
+	Include []Rule `config:"include" doc:"what is offered of them; everything without a rule"`
+	Exclude []Rule `config:"exclude" doc:"what is not offered, whatever include says"`
 }
 
 // A Rule matches the actions that have all that it says.
@@ -55,11 +58,11 @@ func (c Config) source(plugin string) bool {
 	return c.PluginSources == nil || slices.Contains(*c.PluginSources, plugin)
 }
 
-// offers reports whether an action gets through the filter.
-func (c Config) offers(id string, a Attributes) bool {
+// Offers reports whether an action gets through.
+func (f Filter) Offers(id string, a Attributes) bool {
 	hit := func(r Rule) bool { return r.matches(id, a) }
-	if slices.ContainsFunc(c.Filter.Exclude, hit) {
+	if slices.ContainsFunc(f.Exclude, hit) {
 		return false
 	}
-	return len(c.Filter.Include) == 0 || slices.ContainsFunc(c.Filter.Include, hit)
+	return len(f.Include) == 0 || slices.ContainsFunc(f.Include, hit)
 }

@@ -40,7 +40,7 @@ func TestFilter(t *testing.T) {
 		}
 		var got []string
 		for _, id := range []string{"catalog:get-entity", "catalog:unregister-entity", "scaffolder:execute"} {
-			if c.offers(id, list[id]) {
+			if c.Filter.Offers(id, list[id]) {
 				got = append(got, id)
 			}
 		}

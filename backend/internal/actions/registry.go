@@ -129,7 +129,7 @@ func (r *Registry) Routes(handle func(pattern string, h httpx.HandlerFunc)) {
 
 // visible reports whether a caller may see and invoke an action.
 func (r *Registry) visible(ctx context.Context, a *registered, caller principal.Credentials) (bool, error) {
-	if !r.cfg.source(r.plugin) || !r.cfg.offers(a.ID, a.Attributes) {
+	if !r.cfg.source(r.plugin) || !r.cfg.Filter.Offers(a.ID, a.Attributes) {
 		return false, nil
 	}
 	if a.Permission == "" {

@@ -91,6 +91,9 @@ func (s *Server) route(a *answer, r *http.Request) {
 	}
 	const prefix = "/api"
 	if len(path) < len(prefix) || !strings.EqualFold(path[:len(prefix)], prefix) || len(path) > len(prefix) && path[len(prefix)] != '/' {
+		if s.serveWellKnown(a, r, path) {
+			return
+		}
 		if h := s.index.Load(); h != nil {
 			a.Header().Set("X-Frame-Options", "DENY")
 			(*h).ServeHTTP(a, r)

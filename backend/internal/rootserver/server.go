@@ -64,6 +64,8 @@ type Server struct {
 	mountMu sync.Mutex
 	mounts  atomic.Pointer[map[string]*mount]
 	index   atomic.Pointer[http.Handler]
+	// wellKnown is replaced as a whole, under mountMu.
+	wellKnown map[string]http.Handler
 
 	drain    *drainer
 	http     *http.Server
