@@ -165,7 +165,7 @@ func TestRecordings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "catalog-write"}, wiretest.Options{
+		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "notifications", "catalog-write"}, wiretest.Options{
 			Fixtures: files, Installed: installed, NotYet: notYet,
 		})
 	})
