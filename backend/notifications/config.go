@@ -2,7 +2,7 @@ package notifications
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/config"
@@ -56,6 +56,14 @@ func (r *Retention) UnmarshalConfig(c *config.Config) error {
 	}
 }
 
+// MarshalText writes what UnmarshalConfig reads.
+func (r Retention) MarshalText() ([]byte, error) {
+	if r == 0 {
+		return []byte("false"), nil
+	}
+	return config.Duration(r).MarshalText()
+}
+
 // DefaultSettings is what users have who have not settled something else.
 type DefaultSettings struct {
 	Channels []ChannelDefaults `config:"channels" doc:"by channel: Web, or that of a processor"`
@@ -81,20 +89,15 @@ type TopicDefaults struct {
 	Enabled bool   `config:"enabled,required" doc:"whether the channel has what is about it"`
 }
 
-// checkChannels refuses defaults for channels that do not exist.
-func (c Config) checkChannels(channels []string) error {
-	var errs []error
-	for i, d := range c.DefaultSettings.Channels {
-		known := false
-		for _, id := range channels {
-			known = known || id == d.ID
-		}
-		if !known {
-			errs = append(errs, config.At(fmt.Sprintf("notifications.defaultSettings.channels[%d].id", i),
-				fmt.Errorf("there is no channel %q; there are %q", d.ID, channels)))
+// unknownChannels are those that defaults speak of and that are not there: a configuration may be
+// shared with portals that have other processors.
+func (c Config) unknownChannels(channels []string) (out []string) {
+	for _, d := range c.DefaultSettings.Channels {
+		if !slices.Contains(channels, d.ID) {
+			out = append(out, d.ID)
 		}
 	}
-	return errors.Join(errs...)
+	return out
 }
 
 // toSettings are the defaults in the form of a user's settings.
@@ -131,10 +134,5 @@ func (f Filter) Passes(p client.Payload) bool {
 	if most, ok := client.Rank(f.MaxSeverity); ok && rank < most {
 		return false
 	}
-	for _, t := range f.ExcludedTopics {
-		if t == p.Topic {
-			return false
-		}
-	}
-	return true
+	return !slices.Contains(f.ExcludedTopics, p.Topic)
 }

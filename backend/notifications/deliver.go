@@ -18,9 +18,11 @@ const (
 	attempts = 5
 	// firstPause is between the first two of them; each further one is twice as long.
 	firstPause = 30 * time.Second
-	// callTimeout bounds one call, and claimed is after what time a replica that has claimed
-	// a delivery is taken to be dead.
-	callTimeout, claimed = 4 * time.Minute, 5 * time.Minute
+	// callTimeout bounds one call: a processor that sends to everybody takes its time.
+	callTimeout = time.Hour
+	// claimed is after what time a replica that has claimed a delivery is taken to be dead. One
+	// that lives says so three times as often.
+	claimed = 5 * time.Minute
 	// look is how often a replica looks for what others have left.
 	look = 10 * time.Second
 	// maxSignals bounds the signals that wait to be published.
@@ -42,14 +44,21 @@ func (p *plugin) wake() {
 	}
 }
 
-// deliver carries out deliveries until ctx is done: concurrencyLimit at once, and after
-// them the next ones, not before throttleInterval has passed.
+// deliver carries out deliveries until ctx is done: concurrencyLimit at once, of which those
+// that begin together begin throttleInterval after the ones before.
 func (p *plugin) deliver(ctx context.Context) {
+	slots := make(chan struct{}, p.config.ConcurrencyLimit)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for ctx.Err() == nil {
 		begun := time.Now()
-		list, err := p.store.ClaimDeliveries(ctx, p.now(), p.now().Add(claimed), p.config.ConcurrencyLimit)
+		n := occupy(ctx, slots)
+		list, err := p.store.ClaimDeliveries(ctx, p.now(), p.now().Add(claimed), n)
 		if err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "deliveries cannot be read; trying again", "error", err)
+		}
+		for range n - len(list) {
+			<-slots
 		}
 		if len(list) == 0 {
 			select {
@@ -59,12 +68,31 @@ func (p *plugin) deliver(ctx context.Context) {
 			}
 			continue
 		}
-		var wg sync.WaitGroup
 		for _, d := range list {
-			wg.Go(func() { p.attempt(ctx, d) })
+			wg.Go(func() {
+				defer func() { <-slots }()
+				p.attempt(ctx, d)
+			})
 		}
-		wg.Wait()
 		pause(ctx, p.config.ThrottleInterval.Std()-time.Since(begun))
+	}
+}
+
+// occupy waits for a slot, and takes with it what else is free.
+func occupy(ctx context.Context, slots chan struct{}) (n int) {
+	select {
+	case slots <- struct{}{}:
+		n = 1
+	case <-ctx.Done():
+		return 0
+	}
+	for {
+		select {
+		case slots <- struct{}{}:
+			n++
+		default:
+			return n
+		}
 	}
 }
 
@@ -81,7 +109,9 @@ func pause(ctx context.Context, d time.Duration) {
 // attempt calls the processor, and notes the outcome. When ctx is done in between, the
 // delivery comes again.
 func (p *plugin) attempt(ctx context.Context, d store.Delivery) {
+	stop := p.keep(ctx, d.ID)
 	err := p.process(ctx, d)
+	stop()
 	if ctx.Err() != nil {
 		return
 	}
@@ -99,6 +129,25 @@ func (p *plugin) attempt(ctx context.Context, d store.Delivery) {
 	if err != nil && ctx.Err() == nil {
 		log.WarnContext(ctx, "the outcome of a delivery cannot be stored; it comes again", "error", err)
 	}
+}
+
+// keep says that this replica lives, until the returned function is called.
+func (p *plugin) keep(ctx context.Context, id string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			pause(ctx, claimed/3)
+			if ctx.Err() != nil {
+				return
+			}
+			if err := p.store.Postpone(ctx, id, p.now().Add(claimed)); err != nil && ctx.Err() == nil {
+				p.log.WarnContext(ctx, "a delivery may come again while it is carried out", "delivery", id, "error", err)
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 func (p *plugin) process(ctx context.Context, d store.Delivery) (err error) {

@@ -71,9 +71,6 @@ func register(p params) error {
 		return err
 	}
 	channels := p.Extensions.channels()
-	if err := p.Config.checkChannels(channels); err != nil {
-		return err
-	}
 	app, _, err := p.Root.String("app.baseUrl")
 	if err != nil {
 		return err
@@ -106,6 +103,9 @@ func register(p params) error {
 		}
 	}
 	p.Lifecycle.Append(fx.StartHook(func() {
+		if unknown := p.Config.unknownChannels(channels); len(unknown) > 0 {
+			p.Log.Warn("notifications.defaultSettings speaks of channels that no processor of this backend has", "unknown", unknown, "known", channels)
+		}
 		p.Background.Go(n.publish)
 		if len(n.processors) > 0 {
 			p.Background.Go(n.deliver)

@@ -100,19 +100,35 @@ func forValues(text string) db.SQL { return db.SQL{Postgres: text, SQLite: text,
 // List returns a page, and how many there are in all.
 func (s *Store) List(ctx context.Context, f Filter, p Page) (list []Notification, total int, err error) {
 	c := f.condition(db.DialectOf(s.db))
-	count := forValues("SELECT (" + countUser + c.of("n") + ") + (" + countAll + c.of("s") + ")")
-	if err := s.db.QueryRow(ctx, count, c.args...).Scan(&total); err != nil {
-		return nil, 0, err
+	if p.Limit > 0 {
+		rows, err := s.db.Query(ctx, pageOf(c, p), c.args...)
+		if err != nil {
+			return nil, 0, err
+		}
+		list, err = db.Collect(rows, func(r db.Row, n *Notification) error { return scan(withTotal{r, &total}, n) })
+		if err != nil {
+			return nil, 0, err
+		}
 	}
-	if p.Limit == 0 || p.Offset >= total {
-		return nil, total, nil
+	if len(list) > 0 || p.Limit > 0 && p.Offset == 0 {
+		return list, total, nil
 	}
-	rows, err := s.db.Query(ctx, pageOf(c, p), c.args...)
-	if err != nil {
-		return nil, 0, err
-	}
-	list, err = db.Collect(rows, scan)
-	return list, total, err
+	err = s.db.QueryRow(ctx, forValues("SELECT "+totalOf(c)), c.args...).Scan(&total)
+	return nil, total, err
+}
+
+// withTotal scans a row whose last column is how many there are in all.
+type withTotal struct {
+	db.Row
+	total *int
+}
+
+// Scan implements db.Row.
+func (w withTotal) Scan(dest ...any) error { return w.Row.Scan(append(dest, w.total)...) }
+
+// totalOf is how many notifications there are, as an expression.
+func totalOf(c *condition) string {
+	return "(" + countUser + c.of("n") + ") + (" + countAll + c.of("s") + ")"
 }
 
 // pageOf takes as many rows of each half as the page can have of it at most.
@@ -139,8 +155,8 @@ func pageOf(c *condition, p Page) db.SQL {
 		// NULLs come where the database puts them, which is the same for both halves.
 		return fmt.Sprintf("SELECT * FROM (%s%s ORDER BY %s%s, n.id LIMIT %d) AS %s", text, c.of(status), by, direction, p.Offset+p.Limit, "half_"+status)
 	}
-	return forValues(fmt.Sprintf("SELECT %s FROM (%s UNION ALL %s) AS list ORDER BY %q%s, id LIMIT %d OFFSET %d",
-		columns, half(ofUser, "n"), half(ofAll, "s"), column, direction, p.Limit, p.Offset))
+	return forValues(fmt.Sprintf("SELECT %s, %s FROM (%s UNION ALL %s) AS list ORDER BY %q%s, id LIMIT %d OFFSET %d",
+		columns, totalOf(c), half(ofUser, "n"), half(ofAll, "s"), column, direction, p.Limit, p.Offset))
 }
 
 // Get returns one notification of a user, or db.ErrNoRows.
