@@ -60,6 +60,10 @@ func (p *plugin) deliver(ctx context.Context) {
 		for range n - len(list) {
 			<-slots
 		}
+		if err != nil {
+			pause(ctx, time.Second)
+			continue
+		}
 		if len(list) == 0 {
 			select {
 			case <-p.woken:

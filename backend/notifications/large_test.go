@@ -60,8 +60,10 @@ func largeOrg(requests *atomic.Int64) backend.Feature {
 func TestFiveThousandRecipients(t *testing.T) {
 	t.Parallel()
 	for name, yaml := range map[string]func() string{
-		"SQLite":     func() string { return "" },
-		"PostgreSQL": func() string { return fmt.Sprintf("backend: {database: {client: pg, pluginDivisionMode: schema, connection: %q}}\n", pgtest.New(t)) },
+		"SQLite": func() string { return "" },
+		"PostgreSQL": func() string {
+			return fmt.Sprintf("backend: {database: {client: pg, pluginDivisionMode: schema, connection: %q}}\n", pgtest.New(t))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
