@@ -27,10 +27,12 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/githubevents"
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
 	"github.com/callboard-dev/callboard/backend/mcpactions"
+	"github.com/callboard-dev/callboard/backend/notifications"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/proxy"
 	"github.com/callboard-dev/callboard/backend/rediscache"
 	"github.com/callboard-dev/callboard/backend/usersettings"
+	"github.com/callboard-dev/callboard/backend/signals"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/catalog/codeownerscatalog"
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
@@ -46,7 +48,7 @@ func main() {
 	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
 	backend.Add(awsalbauth.Module(), azureeasyauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
-	backend.Add(events.Plugin())
+	backend.Add(notifications.Plugin(), signals.Plugin(), events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())

@@ -165,7 +165,7 @@ func TestRecordings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "proxy", "catalog-write", "user-settings"}, wiretest.Options{
+		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "proxy", "catalog-write", "user-settings", "notifications"}, wiretest.Options{
 			Fixtures: files, Installed: installed, NotYet: notYet,
 		})
 	})

@@ -57,6 +57,15 @@ var narrower = func() map[string]limits {
 	for _, pattern := range []string{"DELETE /roles/{kind}/{namespace}/{name}", "DELETE /roles/conditions/{id}", "POST /refresh/{provider}"} {
 		out["permission "+pattern] = limits{caller: onlyUsers}
 	}
+	for _, pattern := range []string{"GET /notifications", "GET /{$}", "GET /notifications/{id}", "GET /{id}", "GET /status", "GET /topics", "GET /settings"} {
+		out["notifications "+pattern] = limits{caller: onlyUsers}
+	}
+	for _, pattern := range []string{"POST /notifications/update", "POST /update", "POST /settings"} {
+		out["notifications "+pattern] = limits{caller: onlyUsers, body: 1 << 20}
+	}
+	for _, pattern := range []string{"POST /notifications", "POST /{$}"} {
+		out["notifications "+pattern] = limits{caller: onlyServices, body: 1 << 20}
+	}
 	return out
 }()
 
@@ -134,7 +143,7 @@ backend: {auth: {externalAccess: [{type: static, options: {subject: test, token:
 	for key, l := range narrower {
 		plugin, pattern, _ := strings.Cut(key, " ")
 		method, path, _ := strings.Cut(pattern, " ")
-		path = strings.NewReplacer("{kind}", "role", "{id}", "1").Replace(path)
+		path = strings.NewReplacer("{kind}", "role", "{id}", "1", "{$}", "").Replace(path)
 		path = "/api/" + plugin + placeholder.ReplaceAllString(path, "x")
 		if l.caller == onlyServices {
 			if code, text := ask(method, path, user, []byte("{}")); code != http.StatusForbidden {

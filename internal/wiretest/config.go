@@ -64,6 +64,8 @@ backend:
         options:
           secret: bGVnYWN5LXNlY3JldC1mb3ItcmVjb3JkaW5n
           subject: legacy-caller
+  actions:
+    pluginSources: [auth, catalog, scaffolder]
 integrations:
   github:
     - host: github.com
@@ -131,6 +133,13 @@ search:
         frequency: { seconds: 20 }
         timeout: { minutes: 1 }
         initialDelay: { seconds: 14 }
+notifications:
+  defaultSettings:
+    channels:
+      - id: Web
+        origins:
+          - id: plugin:scaffolder
+            enabled: true
 techdocs:
   builder: external
   publisher:

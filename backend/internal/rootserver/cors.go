@@ -70,6 +70,9 @@ func glob(pattern string) string {
 	return pattern
 }
 
+// Allows reports whether pages of an origin may call: all, if backend.cors.origin is absent.
+func (c *CORS) Allows(origin string) bool { return c.Origin == nil || c.allows(origin) }
+
 func (c *CORS) allows(origin string) bool {
 	if origin == "" {
 		return false
