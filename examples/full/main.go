@@ -20,6 +20,7 @@ import (
 	"github.com/callboard-dev/callboard/auth/oidcauth"
 	"github.com/callboard-dev/callboard/auth/oktaauth"
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/app"
 	"github.com/callboard-dev/callboard/backend/awsdb"
 	"github.com/callboard-dev/callboard/backend/azuredb"
 	"github.com/callboard-dev/callboard/backend/events"
@@ -44,6 +45,7 @@ func main() { portal().Main() }
 
 func portal(opts ...backend.Option) *backend.Backend {
 	backend := backend.New(opts...)
+	backend.Add(app.Plugin())
 	backend.Add(auth.Plugin(), guestauth.Module(), oidcauth.Module(), oauth2auth.Module())
 	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
 	backend.Add(awsalbauth.Module(), azureeasyauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())

@@ -81,6 +81,11 @@ var Boundaries = []Boundary{
 		Why:    "the cache is in memory unless main says otherwise",
 	},
 	{
+		What:   []string{"github.com/andybalholm/brotli/..."},
+		Within: []string{"backend/app/..."},
+		Why:    "only files are compressed so hard; answers that change are compressed with gzip",
+	},
+	{
 		What:   []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/...", "github.com/prometheus/..."},
 		Within: []string{"backend/oteltelemetry/...", "backend/cloudsqldb/..."}, // Google's libraries instrument their clients
 		Why:    "the core records with the API alone; SDK and exporters are eight megabytes (docs/adr/0007)",
