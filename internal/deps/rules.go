@@ -173,7 +173,7 @@ var Arrows = []Arrow{
 	pluginArrow("catalog"), pluginArrow("scaffolder"), pluginArrow("techdocs"), pluginArrow("auth"),
 	pluginArrow("permission"), pluginArrow("kubernetes"), pluginArrow("search"),
 	{From: programs, To: []string{"*", "*/*", "*/*/*"}, Why: "programs use what adopters can use"},
-	{From: []string{"internal/...", "bench/..."}, To: []string{"*/..."}, Why: "tools of this repository may look at all of it"},
+	{From: []string{"internal/...", "bench/...", "conformance/..."}, To: []string{"*/..."}, Why: "tools of this repository may look at all of it"},
 }
 
 // pluginArrow lets a plugin import the host, itself, and the words and clients of
