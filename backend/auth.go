@@ -147,6 +147,15 @@ func (a *authenticator) cookieRoutes(p *pluginAuth, mux *httpx.Mux) error {
 	return p.barrier.CookieRoutes(mux, external, a.appURL)
 }
 
+// userCookie returns the UserCookie of a plugin.
+func (a *authenticator) userCookie(id PluginID) (UserCookie, error) {
+	external, err := a.discovery.ExternalBaseURL(string(id))
+	if err != nil {
+		return nil, err
+	}
+	return a.plugin(id).barrier.Cookie(external, a.appURL)
+}
+
 // Credentials implements Auth.
 func (p *pluginAuth) Credentials(r *http.Request) (Credentials, error) {
 	return p.barrier.Credentials(r)

@@ -62,6 +62,7 @@ type parts struct {
 	auth         *authenticator
 	secretKeys   *secretKeys
 	landing      *landing
+	index        *index
 	shared       *sharedServices
 	gates        map[PluginID]*gate
 	muxes        map[PluginID]*httpx.Mux
@@ -212,7 +213,8 @@ func (c *core) reset() error {
 	p.clients.memory, p.clients.own = p.server.InMemory(), p.discovery.own
 	p.landing = &landing{c: c}
 	p.secretKeys = newSecretKeys(c.sections.SecretKeys, c.env)
-	p.server.SetIndex(p.landing)
+	p.index = &index{landing: p.landing}
+	p.server.SetIndex(p.index)
 	if p.auth, err = newAuthenticator(c, p.discovery, newKeyStores(c.sections.authSections, p.db, c.settings.now()), p.clients.http); err != nil {
 		errs = append(errs, err)
 	}

@@ -55,7 +55,7 @@ func (f *feature) name() string {
 // NewPlugin declares a plugin. Its options apply in a scope of their own, in which
 // the plugin's core services are available: PluginID, *slog.Logger, fx.Lifecycle,
 // db.DB, Database, Router, Auth, Clients, UserInfo, Scheduler, Cache, Events, *Actions,
-// ActionsClient, Auditor, trace.Tracer, metric.Meter, *Background, Landing, RateLimits, and the root's
+// ActionsClient, Auditor, trace.Tracer, metric.Meter, *Background, Landing, Index, UserCookie, RateLimits, and the root's
 // InstanceMetadata, SystemMetadata, *Local, Health, *config.Config, *config.Watcher, Discovery, Environment, *scm.Integrations and scm.Reader.
 //
 // id is lower case, letters, digits and dashes. Constructors and invoked functions

@@ -27,6 +27,10 @@ func (c *core) pluginServices(id PluginID) fx.Option {
 		func() RateLimits { return pluginRateLimits{c, id} },
 		func() Landing { return pluginLanding{c.landing, id} },
 		func(log *slog.Logger) WellKnown { return wellKnown{c, c.errorWriter(log)} },
+		func(log *slog.Logger) Index {
+			return pluginIndex{c.index, id, c.errorWriter(log), func() *gate { return c.gates[id] }}
+		},
+		func() (UserCookie, error) { return c.auth.userCookie(id) },
 		fx.Private,
 	))
 }
@@ -53,7 +57,7 @@ func (c *core) mount(id PluginID, log *slog.Logger) (Router, Auth, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: c.telemetry.Routes(string(id), mux.Pattern, routes), Errors: mux.Errors})
+	g, err := c.server.Mount(rootserver.Plugin{ID: string(id), Before: auth.serve, Routes: c.telemetry.Routes(string(id), mux.Pattern, routes), Errors: mux.Errors, App: id == "app"})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,7 +99,7 @@ func (r *router) Handle(pattern string, h Handler, allow ...Access) {
 	}
 }
 
-var _ http.Handler = (*landing)(nil)
+var _ http.Handler = (*index)(nil)
 
 // gate is the gate of a plugin's routes, with a memory of why it is shut.
 type gate struct {

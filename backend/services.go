@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"net/http"
 	"time"
@@ -118,3 +119,27 @@ type Landing interface {
 
 // A Link is one line of a Landing section.
 type Link struct{ Text, Href, Note string }
+
+// Index answers every path outside of /api: pages, in a portal that serves its frontend.
+type Index interface {
+	// Handle makes h answer these paths in place of the Landing page. Requests wait until the
+	// plugin has started, as for routes of its Router, and everybody is let in. Where h returns
+	// ErrNoPage the Landing page answers. A second plugin that calls it is a boot error.
+	Handle(h Handler)
+}
+
+// ErrNoPage is what the handler of the Index returns to have the Landing page answer.
+var ErrNoPage = errors.New("the frontend has no page for this")
+
+// UserCookie is how browsers show who their user is where no script can add a token: for
+// pages, and what pages load. The cookie is that of every plugin, backstage-auth.
+type UserCookie interface {
+	// User returns the user whose cookie r has, and false if r has none. An error says that
+	// the cookie is not, or no longer, valid.
+	User(r *http.Request) (principal.User, bool, error)
+	// Set gives the browser the cookie of the user whose token it is. The error is an
+	// apierr.Authentication if the token is none of a user.
+	Set(ctx context.Context, w http.ResponseWriter, token string) error
+	// Clear takes the cookie away.
+	Clear(w http.ResponseWriter)
+}

@@ -142,6 +142,16 @@ func postgres(url string) string {
 	return fmt.Sprintf("backend: {database: {client: pg, pluginDivisionMode: schema, connection: {connectionString: %q}}}\n", url)
 }
 
+// frontend is a configuration file that has a small frontend of this package served.
+func frontend(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("testdata/frontend")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("app: {bundleDir: %q}\n", dir)
+}
+
 // freeAddress is where nobody listens at the moment.
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -159,13 +169,13 @@ func TestRecordings(t *testing.T) {
 	databases(t, func(t *testing.T, database string) {
 		files := fixtures.Start(t)
 		base := "http://" + freeAddress(t)
-		p := launch(t, write(t, "app-config.yaml", wiretest.Config(files.URL(), files.Dir(), base)), write(t, "database.yaml", database))
+		p := launch(t, write(t, "app-config.yaml", wiretest.Config(files.URL(), files.Dir(), base)), write(t, "database.yaml", database), write(t, "frontend.yaml", frontend(t)))
 		p.ready(t)
 		installed, err := wiretest.Installed(t.Context(), base)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "proxy", "catalog-write", "user-settings", "notifications"}, wiretest.Options{
+		wiretest.Run(t, base, []string{"health", "catalog-read", "devtools", "permission", "auth", "proxy", "catalog-write", "user-settings", "notifications", "app"}, wiretest.Options{
 			Fixtures: files, Installed: installed, NotYet: notYet,
 		})
 	})

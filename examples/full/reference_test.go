@@ -19,6 +19,12 @@ var update = flag.Bool("update", false, "rewrite the reference pages")
 // permissions says which permission each route asks for, by plugin and pattern. A route
 // that is not here fails TestRoutes: whoever adds one decides.
 var permissions = map[string]string{
+	"app GET /.backstage/auth/v1/cookie":                   "-",
+	"app DELETE /.backstage/auth/v1/cookie":                "-",
+	"app GET /.backstage/scheduler/v1/tasks":               "-",
+	"app POST /.backstage/scheduler/v1/tasks/{id}/trigger": "-",
+	"app POST /.backstage/scheduler/v1/tasks/{id}/cancel":  "-",
+	"app /{path...}":                                                      "-", // pages and files are for everybody, unless the bundle has a public entry point
 	"auth GET /.well-known/jwks.json":                                     "-",
 	"auth GET /.well-known/openid-configuration":                          "-",
 	"auth GET /.well-known/oauth-client/cli.json":                         "-",

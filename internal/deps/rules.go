@@ -86,6 +86,11 @@ var Boundaries = []Boundary{
 		Why:    "one package speaks the protocol of assistants; the others have actions",
 	},
 	{
+		What:   []string{"github.com/andybalholm/brotli/..."},
+		Within: []string{"backend/app/..."},
+		Why:    "only files are compressed so hard; answers that change are compressed with gzip",
+	},
+	{
 		What:   []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/contrib/...", "github.com/prometheus/..."},
 		Within: []string{"backend/oteltelemetry/...", "backend/cloudsqldb/..."}, // Google's libraries instrument their clients
 		Why:    "the core records with the API alone; SDK and exporters are eight megabytes (docs/adr/0007)",
@@ -174,7 +179,7 @@ var Arrows = []Arrow{
 	pluginArrow("catalog"), pluginArrow("scaffolder"), pluginArrow("techdocs"), pluginArrow("auth"),
 	pluginArrow("permission"), pluginArrow("kubernetes"), pluginArrow("search"),
 	{From: programs, To: []string{"*", "*/*", "*/*/*"}, Why: "programs use what adopters can use"},
-	{From: []string{"internal/...", "bench/..."}, To: []string{"*/..."}, Why: "tools of this repository may look at all of it"},
+	{From: []string{"internal/...", "bench/...", "conformance/..."}, To: []string{"*/..."}, Why: "tools of this repository may look at all of it"},
 }
 
 // pluginArrow lets a plugin import the host, itself, and the words and clients of

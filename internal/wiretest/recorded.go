@@ -42,7 +42,7 @@ var (
 
 // Convert turns recorded JSON into a group in the committed form: volatile values and prose become markers, the
 // recordings' places become placeholders, and the preparations of flow are added. flow is a group, in the same text
-// form, whose exchanges carry only steps, captures, timeouts, lists without an order, and request lines or headers that replace the recorded
+// form, whose exchanges carry only steps, captures, timeouts, what is not compared, lists without an order, and request lines or headers that replace the recorded
 // ones (a cursor that was recorded as a value, say). It fails on addresses and generated names that it cannot resolve.
 func Convert(name string, data []byte, flow *Group) (*Group, error) {
 	text, err := withPlaceholders(string(data), locationNames(string(data)))
@@ -260,6 +260,14 @@ func (g *Group) prepare(flow *Group) error {
 		x := g.Exchanges[i]
 		x.Steps, x.Captures = f.Steps, f.Captures
 		x.Unordered = append(x.Unordered, f.Unordered...)
+		x.Ignore = append(x.Ignore, f.Ignore...)
+		for _, path := range f.Ignore {
+			if strings.HasPrefix(path, "$") {
+				for _, s := range slots(&x.Answer.Body, path) {
+					s.set(markIgnored)
+				}
+			}
+		}
 		if f.Timeout != 0 {
 			x.Timeout = f.Timeout
 		}

@@ -134,7 +134,7 @@ func (m *mount) serve(a *answer, r *http.Request) {
 	if m.Before != nil && m.Before(a, r) {
 		return
 	}
-	if err := m.gate.wait(r.Context()); err != nil {
+	if err := m.gate.Wait(r.Context()); err != nil {
 		m.Errors.Write(a, r, err)
 		return
 	}
@@ -176,9 +176,9 @@ func (g *Gate) move(state int32) {
 	g.once.Do(func() { close(g.moved) })
 }
 
-// wait returns nil once requests may pass. A request waits for a plugin that is
+// Wait returns nil once requests may pass. A request waits for a plugin that is
 // starting, as long as backend.lifecycle.startupRequestPauseTimeout says.
-func (g *Gate) wait(ctx context.Context) error {
+func (g *Gate) Wait(ctx context.Context) error {
 	if g.state.Load() == gateStarting {
 		timer := time.NewTimer(g.pause)
 		defer timer.Stop()

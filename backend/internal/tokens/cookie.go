@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -9,7 +10,9 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/httpx"
+	"github.com/callboard-dev/callboard/backend/principal"
 )
 
 // cookiePath is where the frontend asks for the cookie, below a plugin's mount.
@@ -55,6 +58,49 @@ func (b *Barrier) CookieRoutes(mux *httpx.Mux, external, app string) error {
 		return err
 	}
 	return mux.Handle("DELETE "+cookiePath, clear)
+}
+
+// A Cookie is the cookie of the users of one plugin, for plugins that serve pages.
+type Cookie struct {
+	barrier    *Barrier
+	attributes cookieAttributes
+}
+
+// Cookie returns the cookie of the plugin; external and app are those of CookieRoutes.
+func (b *Barrier) Cookie(external, app string) (*Cookie, error) {
+	at, err := newCookieAttributes(external, app)
+	return &Cookie{b, at}, err
+}
+
+// User returns the user whose cookie r has, and false if r has none.
+func (c *Cookie) User(r *http.Request) (principal.User, bool, error) {
+	creds, err := c.barrier.cookie(r)
+	u, ok := creds.User()
+	return u, ok, err
+}
+
+// Set gives the browser the cookie of the user whose token it is.
+func (c *Cookie) Set(ctx context.Context, w http.ResponseWriter, token string) error {
+	if h, ok := peek(token); !ok || h.Type != typUser {
+		return apierr.Authentication.New("Illegal user token")
+	}
+	creds, err := c.barrier.checker.Check(ctx, token, c.barrier.plugin, false)
+	if err != nil {
+		return err
+	}
+	limited, expires, err := Limit(creds)
+	if err != nil {
+		return err
+	}
+	w.Header().Add("Set-Cookie", c.attributes.set(limited, expires))
+	return nil
+}
+
+// Clear takes the cookie away.
+func (c *Cookie) Clear(w http.ResponseWriter) {
+	for _, line := range c.attributes.clear() {
+		w.Header().Add("Set-Cookie", line)
+	}
 }
 
 func answerExpiry(w http.ResponseWriter, t time.Time) error {
