@@ -61,6 +61,14 @@ func signIn() Tool { return npmProject("sign-in", "playwright-core") }
 // mcpClient is the row of the official client library of assistants.
 func mcpClient() Tool { return npmProject("mcp-client", "@modelcontextprotocol/sdk") }
 
+// rbacUI is the row of the stock user interface of roles. It has more than a gigabyte of
+// packages, so it is installed for those who ask for it.
+func rbacUI() Tool {
+	t := npmProject("rbac-ui", "@backstage-community/plugin-rbac")
+	t.Default = false
+	return t
+}
+
 func npmProject(name, has string) Tool {
 	return Tool{
 		Name: name, Group: name, Default: true, Project: name,

@@ -23,6 +23,7 @@ func Tools() []Tool {
 		oidcProvider(),
 		signIn(),
 		mcpClient(),
+		rbacUI(),
 		chromium(),
 	}
 }

@@ -197,7 +197,10 @@ func (e editor) updateRole(s *engine.State, name string, old []string, want wire
 		return false, nil
 	}
 	e.touch(r)
-	r.Description, r.Owner, r.Ref = description, &owner, want.Name
+	r.Description, r.Owner = description, &owner
+	if want.Name != name {
+		r.Ref, r.Former = want.Name, name
+	}
 	s.Members = slices.DeleteFunc(s.Members, func(m engine.Member) bool { return m.Role == name })
 	for _, ref := range next {
 		s.Members = append(s.Members, engine.Member{Ref: ref, Role: want.Name, Source: engine.SourceREST})
@@ -324,6 +327,13 @@ func (e editor) createRules(s *engine.State, list []engine.Rule) error {
 
 func (e editor) deleteRules(s *engine.State, list []engine.Rule, doing string) error {
 	for _, r := range list {
+		// The stock user interface renames a role, which moves its rules, and then deletes
+		// them by the old name, to create them by the new one (TestTheStockInterfaceOfRoles).
+		if _, there := s.Role(r.Subject); !there {
+			if now, ok := s.Renamed(r.Subject); ok {
+				r.Subject = now.Ref
+			}
+		}
 		role, err := roleOfRule(s, r, doing)
 		if err != nil {
 			return err

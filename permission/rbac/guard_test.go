@@ -31,6 +31,10 @@ func TestOwnersOfRoles(t *testing.T) {
 	w.must(alice, 201, "POST", "/api/permission/roles", `{"name":"role:default/hers","memberReferences":["user:default/a"],"metadata":{"owner":"user:default/olga"}}`)
 	w.must(alice, 201, "POST", "/api/permission/policies", `[{"entityReference":"role:default/hers","permission":"y","policy":"use","effect":"allow"}]`)
 
+	w.must(alice, 201, "POST", "/api/permission/roles", `{"name":"role:default/before","memberReferences":["user:default/a"]}`)
+	w.must(alice, 201, "POST", "/api/permission/policies", `[{"entityReference":"role:default/before","permission":"x","policy":"use","effect":"allow"}]`)
+	w.must(alice, 200, "PUT", "/api/permission/roles/role/default/before", `{"oldRole":{"memberReferences":["user:default/a"]},"newRole":{"name":"role:default/after","memberReferences":["user:default/a"]}}`)
+
 	names := func(path, member string) (out []string) {
 		for _, one := range w.must(olga, 200, "GET", path, "").([]any) {
 			if name := one.(map[string]any)[member].(string); !slices.Contains(out, name) {
@@ -59,6 +63,7 @@ func TestOwnersOfRoles(t *testing.T) {
 		{"DELETE", "/policies/role/default/owners", `[{"permission":"policy.entity.create","policy":"create","effect":"allow"}]`, 403},
 		{"PUT", "/policies/role/default/owners", `{"oldPolicy":[{"permission":"policy.entity.create","policy":"create","effect":"allow"}],"newPolicy":[{"permission":"z","policy":"use","effect":"allow"}]}`, 403},
 		{"DELETE", "/roles/conditions/1", "", 403},
+		{"DELETE", "/policies/role/default/before", `[{"permission":"x","policy":"use","effect":"allow"}]`, 403}, // by a former name
 		{"DELETE", "/roles/role/default/everyone", "", 403}, // the configuration's
 		{"DELETE", "/roles/role/default/hers", "", 204},
 	} {

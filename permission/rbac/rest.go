@@ -208,7 +208,11 @@ func (c *call) ref(kinds ...string) (string, error) {
 // mayTouch refuses roles that the caller may not see; those that do not exist are for the
 // edit to find out.
 func (c *call) mayTouch(s *engine.State, ref string) error {
-	if r, ok := s.Role(ref); ok && !c.visible(*r) {
+	r, ok := s.Role(ref)
+	if !ok {
+		r, ok = s.Renamed(ref)
+	}
+	if ok && !c.visible(*r) {
 		return apierr.NotAllowed.New("")
 	}
 	return nil

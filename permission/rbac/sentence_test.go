@@ -244,6 +244,10 @@ func TestTheUserInterface(t *testing.T) {
 	w.agree("user:default/bob", "component:default/ledger")
 	w.must(alice, 200, "GET", "/api/permission/policies/role/default/renamed", "")
 	w.must(alice, 404, "GET", "/api/permission/policies/role/default/ui", "")
+	// The stock interface deletes by the old name and creates by the new one.
+	w.must(alice, 404, "DELETE", "/api/permission/policies/role/default/ui", `[{"permission":"catalog.entity.validate","policy":"use","effect":"allow"}]`)
+	w.must(alice, 204, "DELETE", "/api/permission/policies/role/default/ui", `[{"permission":"catalog.entity.refresh","policy":"update","effect":"allow"}]`)
+	w.must(alice, 201, "POST", "/api/permission/policies", `[{"entityReference":"role:default/renamed","permission":"catalog.entity.refresh","policy":"update","effect":"allow"}]`)
 	w.must(alice, 204, "DELETE", fmt.Sprintf("/api/permission/roles/conditions/%v", id), "")
 	w.must(alice, 204, "DELETE", "/api/permission/policies/role/default/renamed", `[{"permission":"catalog.entity.create","policy":"create","effect":"deny"},{"permission":"catalog.entity.refresh","policy":"update","effect":"allow"}]`)
 	w.must(alice, 204, "DELETE", "/api/permission/roles/role/default/renamed", "")

@@ -44,6 +44,7 @@ type Role struct {
 	Description, Owner *string // nil: never said
 	Author, ModifiedBy string
 	Created, Modified  time.Time
+	Former             string // its name before it was renamed last, or empty
 }
 
 // A Mapping says what a condition is about: an action on the type of resources, or the
@@ -88,6 +89,16 @@ func (s *State) Clone() *State {
 func (s *State) Role(ref string) (*Role, bool) {
 	for i := range s.Roles {
 		if s.Roles[i].Ref == ref {
+			return &s.Roles[i], true
+		}
+	}
+	return nil, false
+}
+
+// Renamed finds the role that had a name before it was renamed.
+func (s *State) Renamed(former string) (*Role, bool) {
+	for i := range s.Roles {
+		if s.Roles[i].Former == former && former != "" {
 			return &s.Roles[i], true
 		}
 	}

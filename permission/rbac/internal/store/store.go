@@ -40,7 +40,7 @@ var (
 	nextVersion      = db.Same(`UPDATE rbac_version SET version = version + 1 WHERE id = 1 RETURNING version`)
 	selectRules      = db.Same(`SELECT subject, permission, action, effect, source FROM rbac_rules ORDER BY id`)
 	selectMembers    = db.Same(`SELECT ref, role, source FROM rbac_members ORDER BY id`)
-	selectRoles      = db.Same(`SELECT ref, source, description, owner, author, modified_by, created_at, modified_at FROM rbac_roles ORDER BY id`)
+	selectRoles      = db.Same(`SELECT ref, source, description, owner, author, modified_by, created_at, modified_at, former_ref FROM rbac_roles ORDER BY id`)
 	selectConditions = db.Same(`SELECT id, role, plugin, resource_type, mapping, criteria FROM rbac_conditions ORDER BY id`)
 	selectPlugins    = db.Same(`SELECT plugin_id FROM rbac_plugins ORDER BY id`)
 )
@@ -84,7 +84,7 @@ func load(ctx context.Context, c db.Conn) (*engine.State, error) {
 		}),
 		collect(ctx, c, selectRoles, &s.Roles, func(r db.Row, v *engine.Role) error {
 			var created, modified db.Time
-			err := r.Scan(&v.Ref, &v.Source, &v.Description, &v.Owner, &v.Author, &v.ModifiedBy, &created, &modified)
+			err := r.Scan(&v.Ref, &v.Source, &v.Description, &v.Owner, &v.Author, &v.ModifiedBy, &created, &modified, &v.Former)
 			v.Created, v.Modified = created.Time, modified.Time
 			return err
 		}),
@@ -162,9 +162,9 @@ var (
 	deleteMember = db.Same(`DELETE FROM rbac_members WHERE ref = $1 AND role = $2`)
 	ownMember    = db.Same(`UPDATE rbac_members SET source = $3 WHERE ref = $1 AND role = $2`)
 	deleteRole   = db.Same(`DELETE FROM rbac_roles WHERE ref = $1`)
-	upsertRole   = db.Same(`INSERT INTO rbac_roles (ref, source, description, owner, author, modified_by, created_at, modified_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (ref) DO UPDATE SET source = $2, description = $3, owner = $4, author = $5, modified_by = $6, created_at = $7, modified_at = $8`)
+	upsertRole   = db.Same(`INSERT INTO rbac_roles (ref, source, description, owner, author, modified_by, created_at, modified_at, former_ref)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (ref) DO UPDATE SET source = $2, description = $3, owner = $4, author = $5, modified_by = $6, created_at = $7, modified_at = $8, former_ref = $9`)
 	deleteCondition = db.Same(`DELETE FROM rbac_conditions WHERE id = $1`)
 	insertCondition = db.Same(`INSERT INTO rbac_conditions (role, plugin, resource_type, mapping, criteria) VALUES ($1, $2, $3, $4, $5) RETURNING id`)
 	updateCondition = db.Same(`UPDATE rbac_conditions SET role = $2, plugin = $3, resource_type = $4, mapping = $5, criteria = $6 WHERE id = $1`)
@@ -263,7 +263,7 @@ func members(w *writer, before, after *engine.State) {
 
 func roles(w *writer, before, after *engine.State) {
 	put := func(r engine.Role) {
-		w.exec(upsertRole, r.Ref, r.Source, r.Description, r.Owner, r.Author, r.ModifiedBy, db.At(r.Created), db.At(r.Modified))
+		w.exec(upsertRole, r.Ref, r.Source, r.Description, r.Owner, r.Author, r.ModifiedBy, db.At(r.Created), db.At(r.Modified), r.Former)
 	}
 	differ(before.Roles, after.Roles, func(r engine.Role) string { return r.Ref },
 		func(r engine.Role) { w.exec(deleteRole, r.Ref) }, put,
@@ -276,7 +276,7 @@ func roles(w *writer, before, after *engine.State) {
 
 func sameRole(a, b engine.Role) bool {
 	same := func(x, y *string) bool { return x == nil && y == nil || x != nil && y != nil && *x == *y }
-	return a.Source == b.Source && same(a.Description, b.Description) && same(a.Owner, b.Owner) &&
+	return a.Source == b.Source && a.Former == b.Former && same(a.Description, b.Description) && same(a.Owner, b.Owner) &&
 		a.Author == b.Author && a.ModifiedBy == b.ModifiedBy && a.Created.Equal(b.Created) && a.Modified.Equal(b.Modified)
 }
 

@@ -1,0 +1,7 @@
+-- The stock user interface goes on with the old name of a role that it has just renamed.
+
+-- +goose Up
+ALTER TABLE rbac_roles ADD COLUMN former_ref text COLLATE "C" NOT NULL DEFAULT '';  -- before it was renamed last
+
+-- +goose Down
+ALTER TABLE rbac_roles DROP COLUMN former_ref;
