@@ -64,7 +64,7 @@ func TestOwnersOfRoles(t *testing.T) {
 		{"PUT", "/policies/role/default/owners", `{"oldPolicy":[{"permission":"policy.entity.create","policy":"create","effect":"allow"}],"newPolicy":[{"permission":"z","policy":"use","effect":"allow"}]}`, 403},
 		{"DELETE", "/roles/conditions/1", "", 403},
 		{"DELETE", "/policies/role/default/before", `[{"permission":"x","policy":"use","effect":"allow"}]`, 403}, // by a former name
-		{"DELETE", "/roles/role/default/everyone", "", 403}, // the configuration's
+		{"DELETE", "/roles/role/default/everyone", "", 403},                                                      // the configuration's
 		{"DELETE", "/roles/role/default/hers", "", 204},
 	} {
 		status, answer := w.ask(olga, tt.method, "/api/permission"+tt.path, tt.body)
