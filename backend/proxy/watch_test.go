@@ -136,7 +136,7 @@ func counted(t *testing.T, reader sdkmetric.Reader) (out []string) {
 func text(attrs []attribute.KeyValue) string {
 	var out []string
 	for _, a := range attrs {
-		out = append(out, string(a.Key)+"="+a.Value.Emit())
+		out = append(out, string(a.Key)+"="+a.Value.String())
 	}
 	slices.Sort(out)
 	return strings.Join(out, " ")
