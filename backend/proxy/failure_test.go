@@ -234,7 +234,7 @@ func TestSlowLoris(t *testing.T) {
 		}
 	})
 	b := backendtest.Start(t, section(to, "/x: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: 200ms}}")+
-		"backend: {server: {headersTimeout: 200, requestTimeout: 10000}}\n", proxy.Plugin())
+		"backend: {server: {headersTimeout: 200, requestTimeout: 600}}\n", proxy.Plugin())
 	t.Run("headers", func(t *testing.T) {
 		conn := dial(t, b.URL)
 		_, _ = io.WriteString(conn, "GET /api/proxy/x HTTP/1.1\r\nHost: p\r\nX-Slow: ")
@@ -253,6 +253,28 @@ func TestSlowLoris(t *testing.T) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		if _, err := in.ReadByte(); err == nil {
 			t.Error("the connection goes on")
+		}
+		<-gone
+	})
+	t.Run("body that trickles", func(t *testing.T) {
+		conn := dial(t, b.URL)
+		_, _ = io.WriteString(conn, "POST /api/proxy/x/upload HTTP/1.1\r\nHost: p\r\nContent-Length: 100\r\n\r\n")
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
+					_, _ = io.WriteString(conn, ".")
+				}
+			}
+		}()
+		in := bufio.NewReader(conn)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 408 || !res.Close {
+			t.Fatalf("%v, %v", res, err)
 		}
 		<-gone
 	})

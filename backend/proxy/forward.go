@@ -64,7 +64,10 @@ func (f *forward) exchange() error {
 	if body := f.out.Body; body != http.NoBody {
 		f.out.Body = &movingBody{body, f.guard}
 		// The transport may still read when its answer is there: this ends it.
-		defer f.out.Body.Close()
+		defer func() {
+			f.guard.abandon()
+			_ = body.Close()
+		}()
 		// An answer may begin before the request has ended.
 		_ = http.NewResponseController(f.w).EnableFullDuplex()
 		f.guard.moved()

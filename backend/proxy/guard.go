@@ -20,6 +20,7 @@ type guard struct {
 	timer     *time.Timer
 	done      bool
 	answering bool
+	whole     bool  // the request's body has ended
 	broken    error // why the client's body has ended early
 }
 
@@ -58,7 +59,7 @@ func (g *guard) moved() {
 func (g *guard) sent(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.broken = err
+	g.whole, g.broken = true, err
 	if g.timer != nil && !g.answering {
 		g.timer.Stop()
 	}
@@ -70,6 +71,16 @@ func (g *guard) begun() {
 	defer g.mu.Unlock()
 	g.answering = true
 	g.moved()
+}
+
+// abandon ends the reading of a request whose answer is there. What is left of it is not waited
+// for: closing a body waits for a read that is under way, and that for the client.
+func (g *guard) abandon() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.whole {
+		_ = g.rc.SetReadDeadline(time.Now())
+	}
 }
 
 // clientError is why the client's body has ended early; nil if it has not.

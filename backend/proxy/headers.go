@@ -62,7 +62,7 @@ func named(lines []string, token string) bool {
 
 // header returns the headers of the request to the target.
 func (r *route) header(in *http.Request) http.Header {
-	out := make(http.Header, 12)
+	out := make(http.Header, 8)
 	pass(out, in.Header, r.requests)
 	if _, ok := out["User-Agent"]; !ok {
 		out["User-Agent"] = nil // else the transport adds its own

@@ -52,8 +52,12 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 		r, token = withProtocolToken(r)
 	}
 	if rt == nil || rt.endpoint.Credentials != CredentialsUnauthenticated {
-		if _, err := g.auth.Credentials(r); err != nil {
+		caller, err := g.auth.Credentials(r)
+		if err != nil {
 			return err
+		}
+		if token != "" {
+			r = httpx.WithCaller(r, caller) // the host has not seen this token
 		}
 	}
 	if rt == nil {

@@ -33,21 +33,22 @@ func newWatch(tracer trace.Tracer, meter metric.Meter, audit backend.Auditor) (*
 
 // watched is one request while it is on its way.
 type watched struct {
-	w     *watch
-	ctx   context.Context
-	span  trace.Span
-	event backend.AuditedEvent // nil for requests that only read
-	began time.Time
-	known []attribute.KeyValue
+	w      *watch
+	ctx    context.Context
+	span   trace.Span
+	event  backend.AuditedEvent // nil for requests that only read
+	began  time.Time
+	path   string // of the endpoint
+	method string
 }
 
 // begin begins to watch a request that goes to a target. If the caller's trace is to reach the
 // target, header says so.
 func (w *watch) begin(r *http.Request, rt *route, out *http.Request) *watched {
-	known := []attribute.KeyValue{attribute.String("proxy.endpoint", rt.path), attribute.String("http.request.method", method(r.Method))}
-	x := &watched{w: w, began: time.Now(), known: known}
-	x.ctx, x.span = w.tracer.Start(r.Context(), "proxy.request", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(known...))
+	x := &watched{w: w, began: time.Now(), path: rt.path, method: method(r.Method)}
+	x.ctx, x.span = w.tracer.Start(r.Context(), "proxy.request", trace.WithSpanKind(trace.SpanKindClient))
 	if x.span.IsRecording() {
+		x.span.SetAttributes(x.known()...)
 		x.span.SetAttributes(attribute.String("server.address", rt.host))
 	}
 	if rt.requests["Traceparent"] {
@@ -71,19 +72,24 @@ func (w *watch) refused(r *http.Request, rt *route) {
 
 // end tells what became of it: the status of the answer, and why there is none or only a part.
 func (x *watched) end(status int, err error) {
-	outcome := "answered"
-	if err != nil {
-		outcome = "failed"
-	}
-	attrs := append(x.known, attribute.String("outcome", outcome), attribute.Int("http.response.status_code", status))
-	if x.span.IsRecording() {
-		x.span.SetAttributes(attrs[len(x.known):]...)
-		if err != nil || status >= 500 {
-			x.span.SetStatus(codes.Error, "")
+	recording, measured := x.span.IsRecording(), x.w.took.Enabled(x.ctx)
+	if recording || measured {
+		outcome := "answered"
+		if err != nil {
+			outcome = "failed"
+		}
+		attrs := []attribute.KeyValue{attribute.String("outcome", outcome), attribute.Int("http.response.status_code", status)}
+		if recording {
+			x.span.SetAttributes(attrs...)
+			if err != nil || status >= 500 {
+				x.span.SetStatus(codes.Error, "")
+			}
+		}
+		if measured {
+			x.w.took.Record(x.ctx, time.Since(x.began).Seconds(), metric.WithAttributes(append(attrs, x.known()...)...))
 		}
 	}
 	x.span.End()
-	x.w.took.Record(x.ctx, time.Since(x.began).Seconds(), metric.WithAttributes(attrs...))
 	if x.event == nil {
 		return
 	}
@@ -96,6 +102,11 @@ func (x *watched) end(status int, err error) {
 	} else {
 		x.event.Success(meta)
 	}
+}
+
+// known is what is known before there is an answer.
+func (x *watched) known() []attribute.KeyValue {
+	return []attribute.KeyValue{attribute.String("proxy.endpoint", x.path), attribute.String("http.request.method", x.method)}
 }
 
 // method bounds the values of an attribute that clients choose.
