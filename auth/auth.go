@@ -73,6 +73,8 @@ type params struct {
 	Tokens     backend.UserTokens
 	Keys       backend.SecretKeys
 	Clients    backend.Clients
+	Users      backend.UserInfo
+	Actions    *backend.Actions
 	DB         db.DB
 	Background *backend.Background
 	Events     backend.Events
@@ -95,6 +97,7 @@ func register(p params) error {
 		return err
 	}
 	p.Lifecycle.Append(fx.StartStopHook(func() { p.Background.Go(a.clean(programs)) }, a.sessions.Drain))
+	registerActions(p.Actions, p.Users, p.Clients)
 	open := backend.AllowUnauthenticated // whoever signs in has no credentials yet
 	p.Router.Handle("GET /.well-known/jwks.json", p.Tokens.KeySet(), open)
 	p.Router.Handle("GET /v1/userinfo", a.userInfo, backend.AllowUserCookie)

@@ -72,6 +72,7 @@ type params struct {
 	DB          db.DB
 	Router      backend.Router
 	Index       backend.Index
+	Local       *backend.Local
 	Cookie      backend.UserCookie
 	Scheduler   backend.Scheduler
 	Background  *backend.Background
@@ -93,9 +94,15 @@ func register(p params) error {
 	}
 	p.Router.Handle("/{path...}", s.api, backend.AllowUnauthenticated)
 	p.Index.Handle(s.page)
+	schemas := &offeredSchemas{}
+	backend.Offer[backend.ConfigSchemas](p.Local, "app", schemas)
 	p.Lifecycle.Append(fx.Hook{
-		OnStart: func(context.Context) error { return s.start(p) },
-		OnStop:  func(context.Context) error { return s.stop() },
+		OnStart: func(context.Context) error {
+			err := s.start(p)
+			schemas.set(s.main)
+			return err
+		},
+		OnStop: func(context.Context) error { return s.stop() },
 	})
 	return nil
 }

@@ -3,6 +3,7 @@ package devtools
 import (
 	"context"
 
+	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/config"
 )
 
@@ -12,19 +13,26 @@ type view struct {
 	Config map[string]any `json:"config"`
 }
 
-func (a *api) config(context.Context) any { return view{View(a.watcher.Config())} }
+func (a *api) config(context.Context) any {
+	var schemas []config.Schema
+	if app, ok := backend.Find[backend.ConfigSchemas](a.local, "app"); ok {
+		schemas = app.ConfigSchemas()
+	}
+	return view{View(a.watcher.Config(), schemas...)}
+}
 
 const secret = "<secret>"
 
 // View returns a configuration for administrators to look at. "<secret>" stands for what
-// the sections of the program's features declare as secrets, for what is one by its name,
-// and for every text that has one of those in it. The caller owns the result.
+// the sections of the program's features, and the schemas, declare as secrets, for what is
+// one by its name, and for every text that has one of those in it. The caller owns the
+// result.
 //
 // A section's declarations are known once it has been decoded, which backend.Backend does
 // at the latest when it checks the configuration.
-func View(cfg *config.Config) map[string]any {
-	out := cfg.Redacted()
-	hide(out, config.NewRedactor(cfg.Secrets()...))
+func View(cfg *config.Config, schemas ...config.Schema) map[string]any {
+	out := cfg.Redacted(schemas...)
+	hide(out, config.NewRedactor(cfg.Secrets(schemas...)...))
 	return out
 }
 

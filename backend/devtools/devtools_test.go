@@ -13,10 +13,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"go.uber.org/fx"
 
 	"github.com/callboard-dev/callboard/backend"
+	"github.com/callboard-dev/callboard/backend/app"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/devtools"
@@ -126,6 +128,21 @@ unknown:
 		if got := string(doc.Config[key]); got != want {
 			t.Errorf("%s is\n%s\nwant\n%s", key, got, want)
 		}
+	}
+}
+
+// What the frontend's packages declare as secrets counts, too.
+func TestConfigOfTheFrontend(t *testing.T) {
+	t.Parallel()
+	bundle := fstest.MapFS{
+		"index.html": {Data: []byte("<html><head></head></html>")}, "static/a.js": {Data: []byte("a")},
+		".config-schema.json": {Data: []byte(`{"backstageConfigSchemaVersion":1,"schemas":[{"path":"a","value":{"type":"object","properties":{"acme":{"type":"object","properties":{
+			"opaque":{"type":"string","visibility":"secret"},"deep":{"type":"object","deepVisibility":"secret"}}}}}}]}`)},
+	}
+	b := backendtest.Start(t, "acme: {opaque: canary-1, deep: {a: [canary-2]}, plain: shown, other: 'x canary-1'}", devtools.Plugin(), app.Plugin(), app.Bundle(bundle))
+	_, text := get(t, b, alice, "/config")
+	if !strings.Contains(text, `"acme":{"deep":"<secret>","opaque":"<secret>","other":"<secret>","plain":"shown"}`) {
+		t.Errorf("%s", text)
 	}
 }
 

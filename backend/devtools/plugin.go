@@ -59,7 +59,7 @@ func register(p params) error {
 	if err != nil {
 		return err
 	}
-	a := &api{watcher: p.Watcher, permissions: p.Permissions, services: services}
+	a := &api{local: p.Local, watcher: p.Watcher, permissions: p.Permissions, services: services}
 	p.Router.Handle("GET /health", a.health, backend.AllowUnauthenticated)
 	p.Router.Handle("GET /info", a.guarded(maySeeInfo, a.info))
 	p.Router.Handle("GET /config", a.guarded(maySeeConfig, a.config))
@@ -68,6 +68,7 @@ func register(p params) error {
 }
 
 type api struct {
+	local       *backend.Local
 	watcher     *config.Watcher
 	permissions backend.ActionPermissions
 	services    *prober

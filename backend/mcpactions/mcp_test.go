@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/fx"
 
@@ -444,6 +446,42 @@ func TestCallsEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A request leaves nothing behind, however it ends.
+func TestRequestsLeaveNoGoroutines(t *testing.T) {
+	p := newParlour()
+	b := backendtest.Start(t, sources, mcpactions.Plugin(), p.plugin())
+	client := b.As(alice)
+	for range 20 {
+		_, _ = send(t, client, b.URL+v1, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		_, _ = send(t, client, b.URL+v1, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+		_, _ = send(t, client, b.URL+v1, `{"jsonrpc":"2.0","id":1,"method":"nope"}`)
+		ctx, cancel := context.WithCancel(t.Context())
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+v1, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"parlour.wait"}}`))
+		req.Header.Set("Accept", both)
+		req.Header.Set("Content-Type", "application/json")
+		go func() {
+			<-p.entered
+			cancel()
+		}()
+		if res, err := client.Do(req); err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		<-p.left
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		n := bytes.Count(stacks, []byte("go-sdk/internal/jsonrpc2.")) + bytes.Count(stacks, []byte("go-sdk/mcp."))
+		if n == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d frames of the protocol are left:\n%s", n, stacks)
+		}
+	}
 }
 
 // Connections, discoveries and calls are audited, with the name of the tool and without

@@ -186,11 +186,15 @@ func known(name string) bool {
 	return false
 }
 
-// hidden logs an error, and returns what the client gets to see of it.
+// hidden logs an error, unless it is that the client has gone, and returns what the client
+// gets to see of it.
 func (c *conversation) hidden(ctx context.Context, what string, err error, attrs ...any) error {
 	r := apierr.Render(err, false)
 	var shown struct{ Message string }
 	_ = json.Unmarshal(r.Object, &shown)
+	if gone := c.request.Context().Err(); gone != nil && errors.Is(err, gone) {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the request has ended"}
+	}
 	c.log.ErrorContext(ctx, what, append(attrs, "error", err, "logId", r.LogID)...)
 	return &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: shown.Message}
 }

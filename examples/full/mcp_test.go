@@ -15,9 +15,9 @@ import (
 	"github.com/callboard-dev/callboard/internal/wiretest"
 )
 
-// assistantRoles lets guests look at the catalog, and nothing more.
+// assistantRoles lets a team look at the catalog, and do nothing more.
 const assistantRoles = `p, role:default/readers, catalog-entity, read, allow
-g, user:development/guest, role:default/readers
+g, group:default/platform, role:default/readers
 `
 
 // answered is what a tool has answered, as the client library has it.
@@ -27,8 +27,8 @@ type answered struct {
 	Thrown  string
 	// StructuredContent is the output of the action.
 	StructuredContent struct {
-		Kind     string
 		Metadata struct{ Name string }
+		UserInfo struct{ UserEntityRef string }
 	}
 }
 
@@ -44,13 +44,13 @@ app: {baseUrl: http://localhost:3000}
 backend:
   baseUrl: %[1]s
   listen: %[2]q
-  actions: {pluginSources: [catalog]}
+  actions: {pluginSources: [auth, catalog]}
   auth: {externalAccess: [{type: static, options: {token: %[5]s, subject: test}}]}
 auth:
   session: {secret: the-secret-of-a-test}
-  providers: {guest: {dangerouslyAllowOutsideDevelopment: true}}
+  providers: {guest: {dangerouslyAllowOutsideDevelopment: true, userEntityRef: 'user:default/alice'}}
   experimentalDynamicClientRegistration: {enabled: true}
-  experimentalRefreshToken: {enabled: true, dangerouslyDisableCatalogPresenceCheck: true}
+  experimentalRefreshToken: {enabled: true}
   oauthServer: {consentPage: backend}
 permission: {enabled: true, rbac: {policies-csv-file: %[3]q}}
 mcpActions: {servers: {reader: {name: Reader, filter: {include: [{attributes: {readOnly: true}}]}}}}
@@ -97,6 +97,7 @@ catalog:
 		settled(t, base, 4)
 		entity := map[string]any{"kind": "User", "name": "alice"}
 		seen := use("/api/mcp-actions/v1",
+			[2]any{"auth.who-am-i", map[string]any{}},
 			[2]any{"catalog.get-catalog-entity", entity},
 			[2]any{"catalog.register-entity", map[string]any{"locationUrl": "https://example.com/catalog-info.yaml"}},
 			[2]any{"catalog.nope", map[string]any{}})
@@ -108,6 +109,9 @@ catalog:
 		}
 		if got := seen.Calls["catalog.get-catalog-entity"]; got.IsError || got.StructuredContent.Metadata.Name != "alice" || len(got.Content) != 1 || !strings.Contains(got.Content[0].Text, `"alice"`) {
 			t.Errorf("what the user may see: %+v", got)
+		}
+		if got := seen.Calls["auth.who-am-i"]; got.IsError || got.StructuredContent.UserInfo.UserEntityRef != "user:default/alice" {
+			t.Errorf("who it is: %+v", got)
 		}
 		for tool, want := range map[string]string{"catalog.register-entity": "NotAllowedError", "catalog.nope": "NotFoundError"} {
 			if got := seen.Calls[tool]; !got.IsError || len(got.Content) != 1 || !strings.HasPrefix(got.Content[0].Text, want) {

@@ -88,6 +88,9 @@ var permissions = map[string]string{
 	"auth GET /.well-known/backstage/permissions/metadata":                "-",
 	"auth /{provider}/{rest...}":                                          "-",
 	"auth /{provider}":                                                    "-",
+	"auth GET /.backstage/actions/v1/actions":                             "-",
+	"auth POST /.backstage/actions/v1/actions/{id}/invoke":                "-", // what the action does asks
+	"auth POST /.backstage/actions/v2/actions/{id}/invoke":                "-",
 	"catalog GET /.backstage/actions/v1/actions":                          "-",
 	"catalog POST /.backstage/actions/v1/actions/{id}/invoke":             "-", // what the action does asks
 	"catalog POST /.backstage/actions/v2/actions/{id}/invoke":             "-",

@@ -75,7 +75,7 @@ func TestRecordingsOfRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		wiretest.Run(t, base, []string{"rbac"}, wiretest.Options{
-			Fixtures: files, Installed: installed, NotYet: append(notYetOfRoles, notYet...), Tokens: map[string]string{
+			Fixtures: files, Installed: installed, NotYet: notYetOfRoles, Tokens: map[string]string{
 				"alice": token("user:default/alice", "group:default/platform-team"),
 				"guest": token("user:development/guest", "group:default/checkout-squad"),
 				"bobby": token("user:default/bob", "group:default/payments-team", "group:default/checkout-squad"),

@@ -1,8 +1,8 @@
 // Uses the portal as an assistant does, with the protocol's official client library: node mcp-client.mjs FOLDER SETTINGS
 //
 // FOLDER is the npm project with the library; SETTINGS is JSON: {server, portal, calls: [[TOOL, ARGUMENTS]]}. The
-// library finds out where to sign in, registers, and hands out the address to which a browser would go; the user, a
-// guest, agrees by the routes of the consent page. What came of it is printed as JSON, for the test to judge.
+// library finds out where to sign in, registers, and hands out the address to which a browser would go; the user
+// agrees by the routes of the consent page. What came of it is printed as JSON, for the test to judge.
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
