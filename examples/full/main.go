@@ -33,6 +33,8 @@ import (
 	"github.com/callboard-dev/callboard/backend/events/gitlabevents"
 	"github.com/callboard-dev/callboard/backend/mcpactions"
 	"github.com/callboard-dev/callboard/backend/notifications"
+	"github.com/callboard-dev/callboard/backend/notifications/emailnotifications"
+	"github.com/callboard-dev/callboard/backend/notifications/slacknotifications"
 	"github.com/callboard-dev/callboard/backend/oteltelemetry"
 	"github.com/callboard-dev/callboard/backend/proxy"
 	"github.com/callboard-dev/callboard/backend/rediscache"
@@ -57,7 +59,8 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(githubauth.Module(), gitlabauth.Module(), googleauth.Module(), microsoftauth.Module(), oktaauth.Module())
 	backend.Add(awsalbauth.Module(), azureeasyauth.Module(), cloudflareauth.Module(), gcpiapauth.Module(), oauth2proxyauth.Module())
 	backend.Add(catalog.Plugin(), scaffoldercatalog.Module(), codeownerscatalog.Module(), openapicatalog.Module())
-	backend.Add(notifications.Plugin(), signals.Plugin(), events.Plugin())
+	backend.Add(notifications.Plugin(), emailnotifications.Module(), slacknotifications.Module())
+	backend.Add(signals.Plugin(), events.Plugin())
 	backend.Add(githubevents.Module(), gitlabevents.Module())
 	backend.Add(bitbucketcloudevents.Module(), bitbucketserverevents.Module())
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())

@@ -120,6 +120,33 @@ func catalogDescription() Tool {
 	}
 }
 
+// published is the row of a part of a package that needs nothing else to run.
+func published(name, pkg, version, sha256, root, has string) Tool {
+	return Tool{
+		Name: name, Group: name, Default: true,
+		NPM: NPMPackage{Name: pkg, Version: version, SHA256: sha256, Root: root},
+		Check: func(dir string) error {
+			_, err := os.Stat(filepath.Join(dir, has))
+			return err
+		},
+	}
+}
+
+// notificationClients are the rows of the stock clients of notifications and signals: what
+// browsers have, and what plugins elsewhere have.
+func notificationClients() []Tool {
+	return []Tool{
+		published("notifications-client", "@backstage/plugin-notifications", "0.6.2", "4aa529f373aa210c47d04fb014042820d72075e26d1bdc02e73a531692996cc8",
+			"package/dist/api", "NotificationsClient.esm.js"),
+		published("notifications-node", "@backstage/plugin-notifications-node", "0.2.32", "282257347e6a836b825dbca59b27439f84b662926936ea050d4ec7783b61d7c2",
+			"package/dist/service", "DefaultNotificationService.cjs.js"),
+		published("signals-client", "@backstage/plugin-signals", "0.0.37", "0e8705dc1b3b54527373dde3e45bc051e5701a415a3bcd05069001147e8cadd2",
+			"package/dist/api", "SignalClient.esm.js"),
+		published("signals-node", "@backstage/plugin-signals-node", "0.2.7", "20c9b07d6b939b8a855c55e3ef5eded2fef8dc02df934d8a04171fa84ef2790e",
+			"package/dist", "DefaultSignalsService.cjs.js"),
+	}
+}
+
 // projectDigest tells versions of a project apart.
 func projectDigest(name string) string {
 	h := sha256.New()

@@ -18,7 +18,7 @@ func TestSelectTakesNamesAndGroups(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{words: nil, want: "postgres-15 postgres-16 redis catalog-clients catalog-openapi zitadel-op oidc-provider sign-in mcp-client chromium"},
+		{words: nil, want: "postgres-15 postgres-16 redis catalog-clients catalog-openapi zitadel-op oidc-provider sign-in mcp-client chromium notifications-client notifications-node signals-client signals-node"},
 		{words: []string{"redis"}, want: "redis"},
 		{words: []string{"postgres"}, want: "postgres-15 postgres-16"},
 		{words: []string{"postgres-17"}, want: "postgres-17"},

@@ -11,7 +11,7 @@ import (
 
 // Tools is the table of everything that tests may need.
 func Tools() []Tool {
-	return []Tool{
+	tools := []Tool{
 		postgres("15", true, NPMPackage{}),
 		postgres("16", true, embeddedPostgres("16.14.0-beta.17", "dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551")),
 		postgres("17", false, embeddedPostgres("17.10.0-beta.17", "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b")),
@@ -26,6 +26,7 @@ func Tools() []Tool {
 		rbacUI(),
 		chromium(),
 	}
+	return append(tools, notificationClients()...)
 }
 
 // redis is the row of redis-server, in whatever version Debian has.

@@ -1,8 +1,9 @@
 // Command testbed installs the servers that tests run against.
 //
 //	testbed install [name ...]   by default PostgreSQL 15 and 16, Redis, the stock
-//	                             clients of the catalog, two OpenID providers, and
-//	                             Chromium with what drives a sign-in in it
+//	                             clients of the catalog, of notifications and of
+//	                             signals, two OpenID providers, and Chromium with
+//	                             what drives a sign-in in it
 //	testbed list                 what there is, and where
 package main
 
