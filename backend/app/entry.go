@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +26,6 @@ const (
 type entry struct {
 	namespace string
 	files     *site.Site
-	budget    *site.Budget
 	inject    bool
 	schemas   []config.Schema
 
@@ -42,7 +42,12 @@ type view struct {
 	files   *site.Site
 	index   *site.File
 	sources []config.VisibleSource
+	// rendered are the files that were made for this version.
+	rendered []*site.File
 }
+
+// viewMemory bounds the variants of what is rendered, for each version of the configuration.
+const viewMemory = 16 << 20
 
 // openEntry reads what is rendered again with each version of the configuration.
 func openEntry(fsys fs.FS, namespace string, cfg Config, budget *site.Budget) (*entry, error) {
@@ -50,7 +55,7 @@ func openEntry(fsys fs.FS, namespace string, cfg Config, budget *site.Budget) (*
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{namespace: namespace, files: files, budget: budget, inject: !cfg.DisableConfigInjection}
+	e := &entry{namespace: namespace, files: files, inject: !cfg.DisableConfigInjection}
 	text, err := files.Read(schemaFile)
 	if err == nil {
 		if e.schemas, err = config.ParseSchemas(text); err != nil {
@@ -95,6 +100,7 @@ func (e *entry) findScript() (string, error) {
 
 // render makes what is served under a version of the configuration.
 func (e *entry) render(cfg *config.Config) (*view, error) {
+	budget := site.NewBudget(viewMemory)
 	v := &view{files: e.files, sources: []config.VisibleSource{}}
 	base, _, err := cfg.String("app.baseUrl")
 	if err != nil {
@@ -127,7 +133,8 @@ func (e *entry) render(cfg *config.Config) (*view, error) {
 			}
 		}
 	}
-	v.index = site.NewPage(page, e.budget)
+	v.index = site.NewPage(page, budget)
+	v.rendered = []*site.File{v.index}
 	if e.script != "" {
 		text, err := e.files.Read(e.script)
 		if err != nil {
@@ -136,7 +143,17 @@ func (e *entry) render(cfg *config.Config) (*view, error) {
 		if text, err = inject.Script(text, v.sources); err != nil {
 			return nil, err
 		}
-		v.files = e.files.Replace(map[string]*site.File{e.script: site.NewFile(e.script, text, time.Time{}, e.budget)})
+		script := site.NewFile(e.script, text, time.Time{}, budget)
+		v.files = e.files.Replace(map[string]*site.File{e.script: script})
+		v.rendered = append(v.rendered, script)
 	}
 	return v, nil
+}
+
+// prepare compresses what was rendered.
+func (v *view) prepare(ctx context.Context) {
+	for _, f := range v.rendered {
+		// They are in memory, so that nothing can go wrong.
+		_ = f.Prepare(ctx)
+	}
 }

@@ -41,10 +41,10 @@ type server struct {
 	log      *slog.Logger
 
 	bundle      *bundle
-	budget      *site.Budget
 	main        *entry // nil without a bundle
 	public      *entry // nil: everybody gets main
 	unsubscribe func()
+	background  *backend.Background
 }
 
 func (s *server) start(p params) error {
@@ -61,19 +61,20 @@ func (s *server) start(p params) error {
 			"/dist, set app.bundleDir, or embed it with app.Bundle; until then a plain page is at /")
 		return nil
 	}
-	s.budget = site.NewBudget(site.DefaultMemory)
 	if err := s.open(p.Watcher.Config()); err != nil {
 		_ = s.bundle.close()
 		return fmt.Errorf("frontend bundle (%s): %w", s.bundle.where, p.Watcher.Config().Locate(err))
 	}
 	s.unsubscribe = p.Watcher.Subscribe(s.reload)
+	s.background = p.Background
 	p.Background.Go(s.prepare)
 	return nil
 }
 
 // open makes the entries.
 func (s *server) open(cfg *config.Config) error {
-	main, err := openEntry(s.bundle, store.Main, s.cfg, s.budget)
+	budget := site.NewBudget(site.DefaultMemory)
+	main, err := openEntry(s.bundle, store.Main, s.cfg, budget)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (s *server) open(cfg *config.Config) error {
 		if err != nil {
 			return err
 		}
-		if s.public, err = openEntry(sub, store.Public, s.cfg, s.budget); err != nil {
+		if s.public, err = openEntry(sub, store.Public, s.cfg, budget); err != nil {
 			return fmt.Errorf("public entry point: %w", err)
 		}
 		if s.public.schemas == nil {
@@ -131,6 +132,7 @@ func (s *server) reload(cfg *config.Config) {
 	}
 	for i, e := range entries {
 		e.view.Store(views[i])
+		s.background.Go(views[i].prepare)
 	}
 }
 
@@ -138,6 +140,7 @@ func (s *server) reload(cfg *config.Config) {
 func (s *server) prepare(ctx context.Context) {
 	began := time.Now()
 	for _, e := range s.entries() {
+		e.view.Load().prepare(ctx)
 		if err := e.files.Prepare(ctx); err != nil {
 			s.log.WarnContext(ctx, "some files of the frontend are compressed on the way only", "error", err)
 		}
@@ -257,5 +260,5 @@ func (s *server) earlier(w http.ResponseWriter, r *http.Request, e *entry, v *vi
 		}
 		cache = scriptLife
 	}
-	return true, site.NewFile(name, a.Content, a.Modified, s.budget).ServeOnce(w, r, cache)
+	return true, site.NewFile(name, a.Content, a.Modified, nil).ServeOnce(w, r, cache)
 }

@@ -3,6 +3,7 @@ package testbed
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -17,6 +18,7 @@ func Tools() []Tool {
 		postgres("17", false, embeddedPostgres("17.10.0-beta.17", "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b")),
 		postgres("18", false, embeddedPostgres("18.4.0-beta.17", "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2")),
 		redis(),
+		nginx(),
 		catalogClients(),
 		catalogDescription(),
 		zitadelOP(),
@@ -43,6 +45,31 @@ func redis() Tool {
 		},
 	}
 }
+
+// nginx is the row of nginx with the module that serves files compressed with brotli, which
+// brings the server along. It is for measurements, and only installed by its name.
+func nginx() Tool {
+	return Tool{
+		Name: "nginx", Group: "nginx", Debian: "libnginx-mod-http-brotli-static",
+		Installed: func() (string, bool) {
+			path, err := exec.LookPath("nginx")
+			if err != nil { // sbin is not in everybody's PATH
+				path, err = exec.LookPath("/usr/sbin/nginx")
+			}
+			return filepath.Dir(path), err == nil
+		},
+		Check: func(dir string) error {
+			if _, err := exec.LookPath(filepath.Join(dir, "nginx")); err != nil {
+				return err
+			}
+			_, err := os.Stat(NginxBrotli)
+			return err
+		},
+	}
+}
+
+// NginxBrotli is where Debian has the module of the tool nginx.
+const NginxBrotli = "/usr/lib/nginx/modules/ngx_http_brotli_static_module.so"
 
 // postgres is the row of one major version: initdb and postgres in one folder.
 func postgres(major string, byDefault bool, npm NPMPackage) Tool {

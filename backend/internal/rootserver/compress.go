@@ -2,6 +2,7 @@ package rootserver
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -140,6 +141,20 @@ func (a *answer) Write(b []byte) (int, error) {
 		return a.gz.Write(b)
 	}
 	return a.ResponseWriter.Write(b)
+}
+
+// ReadFrom lets files be sent without copying, where nothing compresses them.
+func (a *answer) ReadFrom(src io.Reader) (int64, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	to, ok := a.ResponseWriter.(io.ReaderFrom)
+	if a.gz != nil || !ok {
+		return io.Copy(struct{ io.Writer }{a}, src)
+	}
+	n, err := to.ReadFrom(src)
+	a.written += n
+	return n, err
 }
 
 // Flush sends what was written so far.

@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -41,6 +42,9 @@ const (
 	// maxInline is up to which size a file is compressed while a request waits for it: some
 	// tens of milliseconds. Larger ones are left to Prepare, and to the host meanwhile.
 	maxInline = 4 << 20
+	// maxKept is up to which size a file is kept in memory as it is: to open it would cost
+	// more than to send it. Larger ones are sent by the system, without copying.
+	maxKept = 32 << 10
 	// brotliQuality is about as small as the best, at a tenth of its time.
 	brotliQuality = 9
 )
@@ -60,8 +64,9 @@ type File struct {
 	lastModified []string
 	identity     atomic.Pointer[variant]
 	variants     [len(encodings)]atomic.Pointer[variant]
-	mu           sync.Mutex // held while a variant is made
+	making       [len(encodings)]sync.Mutex // held while a variant is made
 	made         [len(encodings)]atomic.Bool
+	refused      [len(encodings)]error // why the variant of the bundle is not used; set while making
 }
 
 // variant is a representation of a file.
@@ -248,11 +253,10 @@ func (f *File) choose(r *http.Request) (v *variant, onTheWay bool, err error) {
 		if v := f.variants[best].Load(); v != nil {
 			return v, false, nil
 		}
-		if best == gzipEncoding && f.size <= maxInline || f.disk[best] != nil {
-			if err := f.make(best, false); err == nil {
-				if v := f.variants[best].Load(); v != nil {
-					return v, false, nil
-				}
+		if !f.made[best].Load() && (best == gzipEncoding && f.size <= maxInline || f.disk[best] != nil) {
+			_ = f.make(best, false) // Prepare reports it
+			if v := f.variants[best].Load(); v != nil {
+				return v, false, nil
 			}
 		}
 		t[best] = 0
@@ -271,10 +275,12 @@ func (f *File) plain() (*variant, error) {
 		return nil, err
 	}
 	v := newVariant(data, nil)
-	if f.body == nil {
+	if f.body == nil && (f.size > maxKept || !f.budget.take(len(data))) {
 		v.body, v.reads = nil, f.open
 	}
-	f.identity.Store(v)
+	if !f.identity.CompareAndSwap(nil, v) && v.reads == nil && f.body == nil {
+		f.budget.take(-len(data)) // another request was faster
+	}
 	return v, nil
 }
 
@@ -284,37 +290,45 @@ func newVariant(body []byte, coding []string) *variant {
 	return &variant{body: body, etag: []string{tag}, weakTag: []string{"W/" + tag}, length: []string{strconv.Itoa(len(body))}, coding: coding}
 }
 
-// make makes a variant once. Without wait it gives up if somebody else is at it.
-func (f *File) make(e int, wait bool) error {
-	if f.made[e].Load() {
-		return nil
+// Prepare makes the variants of the file, if it gets smaller by them.
+func (f *File) Prepare(ctx context.Context) error {
+	var errs []error
+	for e := range encodings {
+		if !f.info.compressible || ctx.Err() != nil {
+			break
+		}
+		errs = append(errs, f.make(e, true))
 	}
-	if wait {
-		f.mu.Lock()
-	} else if !f.mu.TryLock() {
-		return nil
-	}
-	defer f.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// make makes a variant once; who comes meanwhile waits for it. Its error says why the variant of
+// the bundle is not used. While a request waits, nothing is compressed with brotli.
+func (f *File) make(e int, inBackground bool) error {
+	f.making[e].Lock()
+	defer f.making[e].Unlock()
 	if f.made[e].Load() {
-		return nil
+		return f.refused[e]
 	}
 	data, err := f.Content()
 	if err != nil {
 		return err
 	}
-	f.made[e].Store(true)
-	if disk := f.disk[e]; disk != nil {
+	if disk := f.disk[e]; disk != nil && f.refused[e] == nil {
 		v, err := f.fromDisk(e, disk, data)
 		if err == nil {
 			f.variants[e].Store(v)
+			f.made[e].Store(true)
 			return nil
 		}
-		if e == brotliEncoding && !wait {
-			return err // too slow to be made while a request waits
-		}
-		return errors.Join(err, f.compress(e, data))
+		f.refused[e] = err
 	}
-	return f.compress(e, data)
+	if e == brotliEncoding && !inBackground {
+		return f.refused[e]
+	}
+	err = f.compress(e, data)
+	f.made[e].Store(true)
+	return errors.Join(f.refused[e], err)
 }
 
 func (f *File) compress(e int, data []byte) error {

@@ -22,11 +22,11 @@ import (
 	"sync/atomic"
 )
 
-// DefaultMemory bounds the compressed variants that are kept in memory, for all sites
-// that share a Budget. A stock bundle needs 7 MB.
+// DefaultMemory bounds the compressed variants and the small files that are kept in memory,
+// for all sites that share a Budget. A stock bundle needs 8 MB.
 const DefaultMemory = 64 << 20
 
-// A Budget is memory that variants may take. It is safe for concurrent use.
+// A Budget is memory that files may take. It is safe for concurrent use.
 type Budget struct{ left atomic.Int64 }
 
 // NewBudget returns a Budget of so many bytes.
@@ -130,17 +130,13 @@ func (s *Site) Prepare(ctx context.Context) error {
 	var errs []error
 	for name := range s.Names("") {
 		f := s.files[name]
-		if path.Ext(name) == ".map" || !f.info.compressible {
+		if path.Ext(name) == ".map" {
 			continue
 		}
-		for e := range encodings {
-			if ctx.Err() != nil {
-				return errors.Join(errs...)
-			}
-			if err := f.make(e, true); err != nil {
-				errs = append(errs, err)
-			}
+		if ctx.Err() != nil {
+			break
 		}
+		errs = append(errs, f.Prepare(ctx))
 	}
 	return errors.Join(errs...)
 }
