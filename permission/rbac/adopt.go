@@ -65,12 +65,18 @@ func (c *Config) takeOver(e store.Existing, s *engine.State, now time.Time) (war
 			Created: anyTime(r.Created, now), Modified: anyTime(r.Modified, now),
 		})
 	}
-	source := func(subject string) string {
-		if r, ok := s.Role(subject); ok {
-			return r.Source
+	sources := map[string]string{}
+	for _, l := range e.Lines {
+		if l[0] == "g" {
+			sources[l[2]] = engine.SourceLegacy
 		}
-		if slices.ContainsFunc(e.Lines, func(l []string) bool { return l[0] == "g" && l[2] == subject }) {
-			return engine.SourceLegacy
+	}
+	for _, r := range s.Roles {
+		sources[r.Ref] = r.Source
+	}
+	source := func(subject string) string {
+		if s, ok := sources[subject]; ok {
+			return s
 		}
 		return engine.SourceCSV
 	}

@@ -45,6 +45,31 @@ func occupied(s *engine.State, name, doing string) error {
 	return nil
 }
 
+// renamedFor is how long a role is found by its former name. The stock user interface renames
+// a role, which moves its rules, and then at once deletes them by the old name, to create
+// them by the new one (TestTheStockInterfaceOfRoles).
+const renamedFor = time.Minute
+
+// nowCalled is the name of the role that has just had another one.
+func (e editor) nowCalled(s *engine.State, subject string) string {
+	if _, there := s.Role(subject); there {
+		return subject
+	}
+	if r, ok := s.Renamed(subject); ok && e.now.Sub(r.Modified) < renamedFor {
+		return r.Ref
+	}
+	return subject
+}
+
+// forget makes a former name nobody's.
+func forget(s *engine.State, former string) {
+	for i := range s.Roles {
+		if s.Roles[i].Former == former {
+			s.Roles[i].Former = ""
+		}
+	}
+}
+
 func repeated(list []string) string {
 	for i, one := range list {
 		if slices.Contains(list[:i], one) {

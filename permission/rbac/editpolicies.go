@@ -79,13 +79,7 @@ func (e editor) createRules(s *engine.State, list []engine.Rule) error {
 
 func (e editor) deleteRules(s *engine.State, list []engine.Rule, doing string) error {
 	for _, r := range list {
-		// The stock user interface renames a role, which moves its rules, and then deletes
-		// them by the old name, to create them by the new one (TestTheStockInterfaceOfRoles).
-		if _, there := s.Role(r.Subject); !there {
-			if now, ok := s.Renamed(r.Subject); ok {
-				r.Subject = now.Ref
-			}
-		}
+		r.Subject = e.nowCalled(s, r.Subject)
 		role, err := roleOfRule(s, r, doing)
 		if err != nil {
 			return err

@@ -72,6 +72,7 @@ func (e editor) createRole(s *engine.State, want wireRole) error {
 	if exists {
 		e.touch(r)
 	} else {
+		forget(s, want.Name)
 		s.Roles = append(s.Roles, engine.Role{Ref: want.Name, Source: engine.SourceREST, Author: e.user, ModifiedBy: e.user, Created: e.now, Modified: e.now, Owner: &e.user})
 		r = &s.Roles[len(s.Roles)-1]
 	}
@@ -160,6 +161,7 @@ func (e editor) updateRole(s *engine.State, name string, old []string, want wire
 	e.touch(r)
 	r.Description, r.Owner = description, &owner
 	if want.Name != name {
+		forget(s, name)
 		r.Ref, r.Former = want.Name, name
 	}
 	s.Members = slices.DeleteFunc(s.Members, func(m engine.Member) bool { return m.Role == name })

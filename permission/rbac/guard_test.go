@@ -216,3 +216,32 @@ func TestLimitsOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestFormerNames: a role is found by the name that it had for as long as the user interface
+// needs that, and never in the place of another one.
+func TestFormerNames(t *testing.T) {
+	t.Parallel()
+	const alice = "user:default/alice"
+	w := newWorld(t, "", `{"enabled": true, "rbac": {"admin": {"users": [{"name": "user:default/alice"}]}}}`)
+	create := func(name string) {
+		w.must(alice, 201, "POST", "/api/permission/roles", `{"name":"role:default/`+name+`","memberReferences":["user:default/u"]}`)
+		w.must(alice, 201, "POST", "/api/permission/policies", `[{"entityReference":"role:default/`+name+`","permission":"x","policy":"use","effect":"allow"}]`)
+	}
+	rename := func(from, to string) {
+		w.must(alice, 200, "PUT", "/api/permission/roles/role/default/"+from, `{"oldRole":{"memberReferences":["user:default/u"]},"newRole":{"name":"role:default/`+to+`","memberReferences":["user:default/u"]}}`)
+	}
+	const x = `[{"permission":"x","policy":"use","effect":"allow"}]`
+	create("a")
+	rename("a", "b")
+	create("a") // somebody else's
+	rename("a", "c")
+	w.must(alice, 204, "DELETE", "/api/permission/policies/role/default/a", x)
+	w.must(alice, 200, "GET", "/api/permission/policies/role/default/b", "")
+	w.must(alice, 404, "GET", "/api/permission/policies/role/default/c", "")
+	create("a")
+	w.must(alice, 204, "DELETE", "/api/permission/roles/role/default/a", "")
+	w.must(alice, 404, "DELETE", "/api/permission/policies/role/default/a", x) // b's is not meant
+	rename("b", "d")
+	w.must(alice, 404, "PUT", "/api/permission/policies/role/default/b", `{"oldPolicy":`+x+`,"newPolicy":[{"permission":"y","policy":"use","effect":"allow"}]}`)
+	w.must(alice, 200, "GET", "/api/permission/policies/role/default/d", "")
+}

@@ -90,3 +90,15 @@ func TestConfigProblems(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFormerNamesEnd: after a minute a role is not found by its former name any more.
+func TestFormerNamesEnd(t *testing.T) {
+	t.Parallel()
+	renamed := time.Unix(1000, 0)
+	s := &engine.State{Roles: []engine.Role{{Ref: "role:default/new", Former: "role:default/old", Modified: renamed}}}
+	for after, want := range map[time.Duration]string{59 * time.Second: "role:default/new", time.Minute: "role:default/old"} {
+		if got := (editor{"user:default/a", renamed.Add(after)}).nowCalled(s, "role:default/old"); got != want {
+			t.Errorf("after %s: %s, want %s", after, got, want)
+		}
+	}
+}
