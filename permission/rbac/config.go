@@ -28,6 +28,7 @@ type Config struct {
 	// KubernetesProxyImpliesRead is Callboard's own (contract permission.md, section 8).
 	KubernetesProxyImpliesRead bool   `config:"kubernetesProxyImpliesRead" doc:"kubernetes.proxy stands for kubernetes.clusters.read and kubernetes.resources.read, unless a rule names one of them"`
 	StrictConditionMapping     bool   `config:"strictConditionMapping" doc:"the REST API refuses conditions that name actions without permissions"`
+	PlainConditionMapping      bool   `config:"plainConditionMapping" doc:"the REST API shows the actions of all conditions without permissions, which is what user interfaces up to 1.38 read"`
 	AuditEvaluations           string `config:"auditEvaluations" oneof:"all|deny|none" doc:"which decisions are audit events"`
 }
 
@@ -102,6 +103,9 @@ func (c *Config) Validate() error {
 		if err := engine.CheckRef(strings.ToLower(u.Name), "user", "group"); err != nil {
 			errs = append(errs, config.At(fmt.Sprintf("admin.users[%d].name", i), err))
 		}
+	}
+	if c.PlainConditionMapping && c.StrictConditionMapping {
+		errs = append(errs, config.At("plainConditionMapping", errors.New("is for user interfaces that strictConditionMapping refuses; set one of them")))
 	}
 	if c.MaxDepth != nil && *c.MaxDepth < 0 {
 		errs = append(errs, config.At("maxDepth", errors.New("must not be negative; leave it out for no limit")))

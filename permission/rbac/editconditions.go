@@ -19,12 +19,16 @@ type wireCondition struct {
 	PermissionMapping []any  `json:"permissionMapping"`
 }
 
-func conditionOnWire(c engine.Condition) wireCondition {
+// conditionOnWire is the form in which the condition was written; with plain, the actions of
+// its mapping.
+func conditionOnWire(c engine.Condition, plain bool) wireCondition {
 	w := wireCondition{ID: c.ID, Result: "CONDITIONAL", PluginID: c.Plugin, ResourceType: c.ResourceType, Conditions: c.Criteria, RoleEntityRef: c.Role}
 	for _, m := range c.Mapping {
-		if m.Name == "" {
+		switch {
+		case plain && slices.Contains(w.PermissionMapping, any(m.Action)):
+		case plain || m.Name == "":
 			w.PermissionMapping = append(w.PermissionMapping, m.Action)
-		} else {
+		default:
 			w.PermissionMapping = append(w.PermissionMapping, map[string]string{"name": m.Name, "action": m.Action})
 		}
 	}

@@ -245,3 +245,27 @@ func TestFormerNames(t *testing.T) {
 	w.must(alice, 404, "PUT", "/api/permission/policies/role/default/b", `{"oldPolicy":`+x+`,"newPolicy":[{"permission":"y","policy":"use","effect":"allow"}]}`)
 	w.must(alice, 200, "GET", "/api/permission/policies/role/default/d", "")
 }
+
+// TestPlainConditionMapping: user interfaces that know actions only can show and change
+// conditions that were written with permissions, such as those of an earlier installation.
+func TestPlainConditionMapping(t *testing.T) {
+	t.Parallel()
+	const alice = "user:default/alice"
+	const named = `{"result":"CONDITIONAL","roleEntityRef":"role:default/r","pluginId":"catalog","resourceType":"catalog-entity",
+		"permissionMapping":[{"name":"catalog.entity.read","action":"read"},{"name":"catalog.entity.other","action":"read"}],
+		"conditions":{"rule":"IS_ENTITY_OWNER","resourceType":"catalog-entity","params":{"claims":["$ownerRefs"]}}}`
+	for plain, want := range map[bool]string{false: `[{"action":"read","name":"catalog.entity.read"},{"action":"read","name":"catalog.entity.other"}]`, true: `["read"]`} {
+		w := newWorld(t, "", fmt.Sprintf(`{"enabled": true, "rbac": {"plainConditionMapping": %v, "admin": {"users": [{"name": "user:default/alice"}]}}}`, plain))
+		w.must(alice, 201, "POST", "/api/permission/roles", `{"name":"role:default/r","memberReferences":["user:default/u"]}`)
+		w.must(alice, 201, "POST", "/api/permission/roles/conditions", named)
+		for _, got := range []any{w.must(alice, 200, "GET", "/api/permission/roles/conditions/1", ""), w.must(alice, 200, "GET", "/api/permission/roles/conditions", "").([]any)[0]} {
+			if mapping := text(got.(map[string]any)["permissionMapping"]); mapping != want {
+				t.Errorf("plain %v: %s, want %s", plain, mapping, want)
+			}
+		}
+	}
+	_, err := backendtest.Boot(t, "permission: {enabled: true, rbac: {plainConditionMapping: true, strictConditionMapping: true}}", permission.Plugin(), rbac.Module())
+	if err == nil || !strings.Contains(err.Error(), "permission.rbac.plainConditionMapping: is for user interfaces that strictConditionMapping refuses") {
+		t.Errorf("both: %v", err)
+	}
+}

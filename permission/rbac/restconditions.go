@@ -26,7 +26,7 @@ func (a *rest) conditions(c *call) error {
 	for _, one := range s.Conditions {
 		about := !q.Has("actions") || slices.ContainsFunc(one.Mapping, func(m engine.Mapping) bool { return slices.Contains(q["actions"], m.Action) })
 		if about && in("roleEntityRef", one.Role) && in("pluginId", one.Plugin) && in("resourceType", one.ResourceType) && c.showCondition(s, one) {
-			out = append(out, conditionOnWire(one))
+			out = append(out, conditionOnWire(one, a.config.PlainConditionMapping))
 		}
 	}
 	return c.json(http.StatusOK, out)
@@ -51,7 +51,7 @@ func (a *rest) condition(c *call) error {
 	if !c.showCondition(s, s.Conditions[i]) {
 		return c.json(http.StatusOK, []any{})
 	}
-	return c.json(http.StatusOK, conditionOnWire(s.Conditions[i]))
+	return c.json(http.StatusOK, conditionOnWire(s.Conditions[i], a.config.PlainConditionMapping))
 }
 
 // id reads a number and ignores what follows it: the user interface appends a brace.
@@ -82,7 +82,7 @@ func (a *rest) readCondition(c *call) (engine.Condition, error) {
 	if cond.Plain() && a.config.StrictConditionMapping {
 		return cond, apierr.Input.New("permissionMapping entries must have a permission name, such as {name: \"catalog.entity.read\", action: \"read\"}, because permission.rbac.strictConditionMapping is true")
 	}
-	c.meta["condition"] = conditionOnWire(cond)
+	c.meta["condition"] = conditionOnWire(cond, false)
 	if err := a.plugins.checkCondition(c.r.Context(), cond); err != nil {
 		// Recorded: it is stored all the same. It denies, until the plugin has such a rule.
 		c.meta["problem"] = err.Error()
