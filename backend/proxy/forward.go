@@ -146,7 +146,7 @@ func (f *forward) copy(rc *http.ResponseController, res *http.Response) error {
 			f.guard.moved()
 			sent += int64(n)
 			if err == nil && sent != res.ContentLength {
-				if ferr := rc.Flush(); ferr != nil {
+				if ferr := rc.Flush(); ferr != nil && !errors.Is(ferr, http.ErrNotSupported) {
 					return &clientGone{ferr}
 				}
 			}

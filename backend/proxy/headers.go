@@ -69,7 +69,9 @@ func (r *route) header(in *http.Request) http.Header {
 	}
 	if r.endpoint.XFwd {
 		c := httpx.ClientOf(in)
-		out["X-Forwarded-For"] = []string{c.IP.String()}
+		if c.IP.IsValid() { // a plugin of this process has none
+			out["X-Forwarded-For"] = []string{c.IP.String()}
+		}
 		out["X-Forwarded-Proto"] = []string{c.Scheme}
 		out["X-Forwarded-Host"] = []string{c.Host}
 		out["X-Forwarded-Port"] = []string{portOf(c)}

@@ -485,3 +485,26 @@ func TestStreamsEndWithThePortal(t *testing.T) {
 		}
 	}
 }
+
+// Informational answers of a target stay here, and so do their headers (docs/adr/0019).
+func TestInformationalAnswersStayHere(t *testing.T) {
+	t.Parallel()
+	to := newTarget(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.Header().Set("Set-Cookie", "a=b")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusOK)
+	})
+	b := start(t, to, public)
+	conn := dial(t, b.URL)
+	if _, err := io.WriteString(conn, "GET /api/proxy/x HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(answer); !strings.HasPrefix(text, "HTTP/1.1 200") || strings.Contains(text, "Link:") || strings.Contains(text, "Cookie") || !strings.Contains(text, "Content-Security-Policy:") {
+		t.Errorf("the client got\n%s", text)
+	}
+}
