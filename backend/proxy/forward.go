@@ -31,22 +31,23 @@ type forward struct {
 
 func (f *forward) end() { f.watched.end(f.status, f.err) }
 
-// outgoing returns the request to the target.
-func (r *route) outgoing(in *http.Request, path, query string) (*http.Request, error) {
+// outgoing returns the request to the target; false if net/url would send another path than the
+// one that was looked at.
+func (r *route) outgoing(in *http.Request, path, query string) (*http.Request, bool) {
 	plain, err := url.PathUnescape(path)
 	if err != nil {
-		return nil, errNoTarget
+		return nil, false
 	}
 	u := &url.URL{Scheme: r.scheme, Host: r.host, Path: plain, RawPath: path, RawQuery: query}
-	if u.EscapedPath() != path { // net/url would send something else than what was looked at
-		return nil, errNoTarget
+	if u.EscapedPath() != path {
+		return nil, false
 	}
 	out := &http.Request{Method: in.Method, URL: u, Host: r.hostFor(in), Header: r.header(in),
 		ContentLength: in.ContentLength, Body: http.NoBody}
 	if in.ContentLength != 0 {
 		out.Body = httpx.WholeBody(in)
 	}
-	return out, nil
+	return out, true
 }
 
 // errStill is why a request ends whose body has not moved for timeouts.idle.
