@@ -96,6 +96,7 @@ func (f *forward) answer(ctx context.Context, cancel context.CancelCauseFunc, re
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // not guessed
 	}
+	f.route.sandbox(h)
 	trailers := f.announce(res)
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		draining, release := httpx.LongLived(f.in)

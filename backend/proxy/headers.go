@@ -134,3 +134,22 @@ func hideRepeatKeys(h http.Header) {
 		}
 	}
 }
+
+// pageSandbox gives a page an origin of its own. Browsers would show it as one of the portal,
+// where its scripts could act as whoever looks at it.
+const pageSandbox = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
+
+// sandbox adds to the policy of an answer that is a page. Answers that scripts of the portal read,
+// and pictures in its pages, are not affected by it.
+func (r *route) sandbox(h http.Header) {
+	if !r.endpoint.Sandbox {
+		return
+	}
+	for _, kind := range h["Content-Type"] {
+		kind, _, _ = strings.Cut(strings.ToLower(kind), ";")
+		if strings.Contains(kind, "html") || strings.Contains(kind, "xml") {
+			h["Content-Security-Policy"] = append(h["Content-Security-Policy"], pageSandbox)
+			return
+		}
+	}
+}
