@@ -50,6 +50,7 @@ type Endpoint struct {
 	PathRewrite    PathRewrite              `config:"pathRewrite" doc:"regular expressions and what replaces their first match in the path, which begins with /api/proxy; the first one that matches counts"`
 	Secure         bool                     `config:"secure" doc:"whether the target's certificate is checked"`
 	WS             bool                     `config:"ws" doc:"whether WebSockets pass"`
+	Sandbox        bool                     `config:"sandbox" doc:"whether pages (HTML, SVG, XML) are shown without the portal's origin, so that their scripts cannot act as its users"`
 	XFwd           bool                     `config:"xfwd" doc:"whether X-Forwarded-For, -Host, -Port and -Proto tell the target who called"`
 	Timeout        *config.Duration         `config:"timeout,millis" doc:"upstream's name for timeouts.idle"`
 	ProxyTimeout   *config.Duration         `config:"proxyTimeout,millis" doc:"upstream's name for timeouts.headers"`
@@ -82,7 +83,7 @@ func NewEndpoint(target string) Endpoint {
 
 // SetDefaults implements config.Defaulter.
 func (e *Endpoint) SetDefaults() {
-	e.Credentials, e.ChangeOrigin, e.Secure = CredentialsRequire, true, true
+	e.Credentials, e.ChangeOrigin, e.Secure, e.Sandbox = CredentialsRequire, true, true, true
 	e.Timeouts = Timeouts{
 		Connect: config.Duration(5 * time.Second),
 		Headers: config.Duration(time.Minute),

@@ -55,4 +55,15 @@ func (x *Extensions) with(configured map[string]Endpoint) map[string]Endpoint {
 	return all
 }
 
+// warnings are about endpoints from code that are valid.
+func (x *Extensions) warnings() (out []string) {
+	for _, path := range sortedKeys(x.endpoints) {
+		e := x.endpoints[path]
+		for _, n := range e.notices() {
+			out = append(out, fmt.Sprintf("proxy endpoint %q: %s: %s", path, n.at, n.text))
+		}
+	}
+	return out
+}
+
 func (x *Extensions) err() error { return errors.Join(x.errs...) }

@@ -50,3 +50,16 @@ func TestMistakesInCode(t *testing.T) {
 		}
 	}
 }
+
+// What does less than its name says is told of endpoints from code, too.
+func TestWarningsAboutCode(t *testing.T) {
+	t.Parallel()
+	_, log := logged(t, "backend: {database: {client: better-sqlite3, connection: ':memory:'}}", adding("code", func(x *proxy.Extensions) {
+		e := proxy.NewEndpoint("http://h")
+		e.AllowedHeaders = []string{"Cookie"}
+		x.AddEndpoint("/x", e)
+	}))
+	if want := "allowedHeaders[0]: Cookie is not passed on"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log does not say %s:\n%s", want, log)
+	}
+}

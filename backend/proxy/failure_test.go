@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -159,8 +161,8 @@ proxy:
   endpoints:
     /head: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {headers: 100ms}}
     /upstreamhead: {target: TARGET, credentials: dangerously-allow-unauthenticated, proxyTimeout: 100}
-    /body: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: {milliseconds: 150}}}
-    /upstreambody: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeout: 150}
+    /body: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: {seconds: 1}}}
+    /upstreambody: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeout: 1000}
     /connect: {target: MUTE, credentials: dangerously-allow-unauthenticated, timeouts: {connect: 100}}
 `), proxy.Plugin())
 	for _, path := range []string{"/head/head", "/upstreamhead/head", "/connect/x"} {
@@ -184,8 +186,8 @@ proxy:
 	// What stands still is that the head is waited for, and for that there is another timeout.
 	patient := start(t, newTarget(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		time.Sleep(300 * time.Millisecond)
-	}), "/x: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: 100ms}}")
+		time.Sleep(1200 * time.Millisecond)
+	}), "/x: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: 1s}}")
 	for _, body := range []string{"", "body"} {
 		if res, _ := ask(t, nil, "POST", patient.URL+"/api/proxy/x", body); res.StatusCode != 200 {
 			t.Errorf("waiting for the head of an answer to %q: %d", body, res.StatusCode)
@@ -233,8 +235,8 @@ func TestSlowLoris(t *testing.T) {
 			gone <- struct{}{}
 		}
 	})
-	b := backendtest.Start(t, section(to, "/x: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: 200ms}}")+
-		"backend: {server: {headersTimeout: 200, requestTimeout: 600}}\n", proxy.Plugin())
+	b := backendtest.Start(t, section(to, "/x: {target: TARGET, credentials: dangerously-allow-unauthenticated, timeouts: {idle: 1s}}")+
+		"backend: {server: {headersTimeout: 500, requestTimeout: 3000}}\n", proxy.Plugin())
 	t.Run("headers", func(t *testing.T) {
 		conn := dial(t, b.URL)
 		_, _ = io.WriteString(conn, "GET /api/proxy/x HTTP/1.1\r\nHost: p\r\nX-Slow: ")
@@ -361,5 +363,32 @@ func TestRequestSmuggling(t *testing.T) {
 		if r.URL.Path != "/" || len(r.TransferEncoding) > 0 && r.ContentLength > 0 || r.Header.Get("Upgrade") != "" || r.Host != strings.TrimPrefix(to.URL, "http://") {
 			t.Errorf("the target got %s %s %v", r.Method, r.RequestURI, r.Header)
 		}
+	}
+}
+
+// Targets are reached through the proxy that the environment names. net/http reads that once in
+// a process, so another one has it.
+func TestProxyOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	const inside = "CALLBOARD_TEST_INSIDE"
+	if os.Getenv(inside) != "" {
+		b := backendtest.Start(t, "proxy: {endpoints: {/x: {target: 'http://target.example/base', credentials: dangerously-allow-unauthenticated}}}", proxy.Plugin())
+		if res, text := ask(t, nil, "GET", b.URL+"/api/proxy/x/y", ""); res.StatusCode != 200 || text != "ok" {
+			t.Errorf("%d %s", res.StatusCode, text)
+		}
+		return
+	}
+	to := newTarget(t, nil)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestProxyOfTheEnvironment$")
+	cmd.Env = append(os.Environ(), inside+"=1", "HTTP_PROXY="+to.URL)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := to.last(t).RequestURI; got != "http://target.example/base/y" {
+		t.Errorf("the proxy was asked for %s", got)
 	}
 }

@@ -31,22 +31,23 @@ type forward struct {
 
 func (f *forward) end() { f.watched.end(f.status, f.err) }
 
-// outgoing returns the request to the target.
-func (r *route) outgoing(in *http.Request, path, query string) (*http.Request, error) {
+// outgoing returns the request to the target; false if net/url would send another path than the
+// one that was looked at.
+func (r *route) outgoing(in *http.Request, path, query string) (*http.Request, bool) {
 	plain, err := url.PathUnescape(path)
 	if err != nil {
-		return nil, errNoTarget
+		return nil, false
 	}
 	u := &url.URL{Scheme: r.scheme, Host: r.host, Path: plain, RawPath: path, RawQuery: query}
-	if u.EscapedPath() != path { // net/url would send something else than what was looked at
-		return nil, errNoTarget
+	if u.EscapedPath() != path {
+		return nil, false
 	}
 	out := &http.Request{Method: in.Method, URL: u, Host: r.hostFor(in), Header: r.header(in),
 		ContentLength: in.ContentLength, Body: http.NoBody}
 	if in.ContentLength != 0 {
 		out.Body = httpx.WholeBody(in)
 	}
-	return out, nil
+	return out, true
 }
 
 // errStill is why a request ends whose body has not moved for timeouts.idle.
@@ -95,6 +96,7 @@ func (f *forward) answer(ctx context.Context, cancel context.CancelCauseFunc, re
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // not guessed
 	}
+	f.route.sandbox(h)
 	trailers := f.announce(res)
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		draining, release := httpx.LongLived(f.in)
@@ -146,7 +148,7 @@ func (f *forward) copy(rc *http.ResponseController, res *http.Response) error {
 			f.guard.moved()
 			sent += int64(n)
 			if err == nil && sent != res.ContentLength {
-				if ferr := rc.Flush(); ferr != nil {
+				if ferr := rc.Flush(); ferr != nil && !errors.Is(ferr, http.ErrNotSupported) {
 					return &clientGone{ferr}
 				}
 			}

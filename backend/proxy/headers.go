@@ -69,7 +69,9 @@ func (r *route) header(in *http.Request) http.Header {
 	}
 	if r.endpoint.XFwd {
 		c := httpx.ClientOf(in)
-		out["X-Forwarded-For"] = []string{c.IP.String()}
+		if c.IP.IsValid() { // a plugin of this process has none
+			out["X-Forwarded-For"] = []string{c.IP.String()}
+		}
 		out["X-Forwarded-Proto"] = []string{c.Scheme}
 		out["X-Forwarded-Host"] = []string{c.Host}
 		out["X-Forwarded-Port"] = []string{portOf(c)}
@@ -129,6 +131,25 @@ func hideRepeatKeys(h http.Header) {
 		if values, ok := h[name]; ok {
 			delete(h, name)
 			h[strings.ToLower(name)] = values
+		}
+	}
+}
+
+// pageSandbox gives a page an origin of its own. Browsers would show it as one of the portal,
+// where its scripts could act as whoever looks at it.
+const pageSandbox = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
+
+// sandbox adds to the policy of an answer that is a page. Answers that scripts of the portal read,
+// and pictures in its pages, are not affected by it.
+func (r *route) sandbox(h http.Header) {
+	if !r.endpoint.Sandbox {
+		return
+	}
+	for _, kind := range h["Content-Type"] {
+		kind, _, _ = strings.Cut(strings.ToLower(kind), ";")
+		if strings.Contains(kind, "html") || strings.Contains(kind, "xml") {
+			h["Content-Security-Policy"] = append(h["Content-Security-Policy"], pageSandbox)
+			return
 		}
 	}
 }

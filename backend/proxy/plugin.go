@@ -53,6 +53,9 @@ func register(p params) error {
 	var live *config.Live[Config]
 	p.Lifecycle.Append(fx.Hook{
 		OnStart: func(ctx context.Context) error {
+			for _, text := range p.Extensions.warnings() {
+				p.Log.WarnContext(ctx, text)
+			}
 			var err error
 			if live, err = config.NewLive(p.Watcher, section, Config{}); err != nil {
 				return err

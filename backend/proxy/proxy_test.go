@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/fx"
+
+	"github.com/callboard-dev/callboard/backend"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/proxy"
 )
@@ -284,6 +287,33 @@ func TestNoEndpoints(t *testing.T) {
 		if res, _ := ask(t, b.As(alice), "GET", b.URL+"/api/proxy/x", ""); res.StatusCode != 404 {
 			t.Errorf("%q: %d", yaml, res.StatusCode)
 		}
+	}
+}
+
+// A plugin of the same process calls endpoints in memory, without a socket.
+func TestCallsFromPlugins(t *testing.T) {
+	t.Parallel()
+	to := newTarget(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		rc := http.NewResponseController(w)
+		for range 3 {
+			_, _ = w.Write(body)
+			_ = rc.Flush()
+		}
+	})
+	var clients backend.Clients
+	var auth backend.Auth
+	start(t, to, "/x: {target: TARGET, xfwd: true}", backend.NewPlugin("caller", fx.Invoke(func(c backend.Clients, a backend.Auth) { clients, auth = c, a })))
+	c, base, err := clients.Client(t.Context(), auth.Own(), "proxy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, text := ask(t, c, "POST", base+"/x/y", "body")
+	if res.StatusCode != 200 || text != "bodybodybody" {
+		t.Errorf("%d %s", res.StatusCode, text)
+	}
+	if r := to.last(t); r.Header.Get("Authorization") != "" || strings.Contains(r.Header.Get("X-Forwarded-For"), "invalid") {
+		t.Errorf("the target got %s", flat(r.Header))
 	}
 }
 

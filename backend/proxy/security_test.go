@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -67,6 +68,31 @@ proxy:
 	}
 	if n := len(closed.requests()); n > 0 {
 		t.Errorf("%d requests without credentials reached the endpoint that needs them", n)
+	}
+}
+
+// A page of a target is not one of the portal: what it runs has no origin that it could act as.
+func TestPagesOfTargetsHaveNoOrigin(t *testing.T) {
+	t.Parallel()
+	to := newTarget(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", r.URL.Query().Get("type"))
+		_, _ = io.WriteString(w, "<script>alert(1)</script>")
+	})
+	b := start(t, to, `
+/public: {target: TARGET, credentials: dangerously-allow-unauthenticated, allowedHeaders: [Content-Security-Policy]}
+/trusted: {target: TARGET, credentials: dangerously-allow-unauthenticated, sandbox: false}
+`)
+	for kind, want := range map[string]bool{
+		"text/html": true, "Text/HTML; charset=utf-8": true, "application/xhtml+xml": true, "image/svg+xml": true, "text/xml": true, "application/xml": true,
+		"application/json": false, "text/plain": false, "image/png": false, "text/event-stream": false,
+	} {
+		for _, path := range []string{"/public", "/trusted"} {
+			res, _ := ask(t, nil, "GET", b.URL+"/api/proxy"+path+"?type="+url.QueryEscape(kind), "")
+			policies := strings.Join(res.Header.Values("Content-Security-Policy"), "\n")
+			if got := strings.Contains(policies, "sandbox"); got != (want && path == "/public") || strings.Contains(policies, "allow-same-origin") || !strings.Contains(policies, "default-src 'self'") {
+				t.Errorf("%s of %s has the policies\n%s", kind, path, policies)
+			}
+		}
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/callboard-dev/callboard/backend"
-	"github.com/callboard-dev/callboard/backend/apierr"
 	"github.com/callboard-dev/callboard/backend/httpx"
 )
 
@@ -63,9 +62,10 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	if rt == nil {
 		return httpx.Empty(w, http.StatusNotFound)
 	}
-	to, query, below := "", "", false
-	if certain && sound(path) {
-		to, query, below = rt.destination(path, r.URL.RawQuery)
+	var out *http.Request
+	below := certain && sound(path)
+	if below {
+		out, below = rt.request(r, path)
 	}
 	if !below {
 		g.watch.refused(r, rt)
@@ -73,11 +73,6 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !rt.allows(r.Method) {
 		return httpx.Empty(w, http.StatusNotFound)
-	}
-	out, err := rt.outgoing(r, to, query)
-	if err != nil {
-		g.watch.refused(r, rt)
-		return httpx.Text(w, http.StatusBadRequest, "Bad Request")
 	}
 	f := &forward{g: g, route: rt, w: w, in: r, out: out, watched: g.watch.begin(r, rt, out)}
 	defer f.end()
@@ -124,6 +119,3 @@ func withProtocolToken(r *http.Request) (*http.Request, string) {
 	}
 	return r, token
 }
-
-// errNoTarget is answered by nobody: it says that a request cannot be put into words.
-var errNoTarget = apierr.Input.New("the path of the request cannot be sent to the target")

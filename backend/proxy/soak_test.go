@@ -26,7 +26,7 @@ import (
 // changes all the time: every whole answer is the right one, and nothing is left behind.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	const clients, each = 16, 60
+	const clients, each = 12, 40
 	var inFlight atomic.Int64
 	to := newTarget(t, func(w http.ResponseWriter, r *http.Request) {
 		inFlight.Add(1)

@@ -144,7 +144,7 @@ func TestRequestsAreStreamedAndAnsweredMeanwhile(t *testing.T) {
 // The host's bound of 10 MiB is not for bodies that nobody keeps.
 func TestBodiesOfAnySizePass(t *testing.T) {
 	t.Parallel()
-	const size = 24 << 20
+	const size = 12 << 20
 	sum := func(r io.Reader) string {
 		h := sha256.New()
 		n, err := io.Copy(h, r)
@@ -182,8 +182,9 @@ func TestBodiesOfAnySizePass(t *testing.T) {
 type pattern struct{}
 
 func (pattern) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(i)
+	const text = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqr"
+	for n := 0; n < len(p); n += len(text) {
+		copy(p[n:], text)
 	}
 	return len(p), nil
 }
@@ -482,5 +483,28 @@ func TestStreamsEndWithThePortal(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("a stream to the target is still open")
 		}
+	}
+}
+
+// Informational answers of a target stay here, and so do their headers (docs/adr/0019).
+func TestInformationalAnswersStayHere(t *testing.T) {
+	t.Parallel()
+	to := newTarget(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.Header().Set("Set-Cookie", "a=b")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusOK)
+	})
+	b := start(t, to, public)
+	conn := dial(t, b.URL)
+	if _, err := io.WriteString(conn, "GET /api/proxy/x HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(answer); !strings.HasPrefix(text, "HTTP/1.1 200") || strings.Contains(text, "Link:") || strings.Contains(text, "Cookie") || !strings.Contains(text, "Content-Security-Policy:") {
+		t.Errorf("the client got\n%s", text)
 	}
 }

@@ -110,6 +110,16 @@ func (t *table) lookup(path string) (r *route, certain bool) {
 	return r, t.find(decoded) == r
 }
 
+// request returns the request to the target for one with that path; false if it does not lead
+// below the target's path.
+func (r *route) request(in *http.Request, path string) (*http.Request, bool) {
+	to, query, below := r.destination(path, in.URL.RawQuery)
+	if !below {
+		return nil, false
+	}
+	return r.outgoing(in, to, query)
+}
+
 // destination returns path and query at the target, for those of a request; false if they do
 // not lead below the target's path.
 func (r *route) destination(path, query string) (string, string, bool) {
