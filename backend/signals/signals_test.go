@@ -361,7 +361,7 @@ func TestTokensAreCheckedAgain(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, _, err := guest.ws.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := guest.ws.Read(ctx); ctx.Err() == nil {
 		t.Errorf("a guest has no token that could expire: %v", err)
 	}
 }
