@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	// attempts is how often a processor is called for one delivery.
-	attempts = 5
-	// firstPause is between the first two of them; each further one is twice as long.
-	firstPause = 30 * time.Second
+	// attempts is how often a processor is called for one delivery: for three hours.
+	attempts = 10
+	// firstPause is between the first two of them; each further one is twice as long, up to
+	// longestPause.
+	firstPause, longestPause = 30 * time.Second, time.Hour
 	// callTimeout bounds one call: a processor that sends to everybody takes its time.
 	callTimeout = time.Hour
 	// claimed is after what time a replica that has claimed a delivery is taken to be dead. One
@@ -128,7 +129,7 @@ func (p *plugin) attempt(ctx context.Context, d store.Delivery) {
 		err = p.store.Delivered(ctx, d.ID)
 	default:
 		log.WarnContext(ctx, "notification not delivered; trying again", "attempts", d.Attempts, "error", err)
-		err = p.store.Postpone(ctx, d.ID, p.now().Add(firstPause<<(d.Attempts-1)))
+		err = p.store.Postpone(ctx, d.ID, p.now().Add(min(longestPause, firstPause<<(d.Attempts-1))))
 	}
 	if err != nil && ctx.Err() == nil {
 		log.WarnContext(ctx, "the outcome of a delivery cannot be stored; it comes again", "error", err)

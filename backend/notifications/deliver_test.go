@@ -92,8 +92,8 @@ func TestDeliveriesAreTriedAgain(t *testing.T) {
 		for due(t, p) > 0 {
 			advance(time.Hour)
 		}
-		if proc.calls != 5 {
-			t.Errorf("%d calls, want 5", proc.calls)
+		if proc.calls != 10 {
+			t.Errorf("%d calls, want 10", proc.calls)
 		}
 
 		// A replica that dies with a delivery in hand leaves it to others.
@@ -119,7 +119,7 @@ func TestDeliveriesOfProcessorsThatAreGone(t *testing.T) {
 	p, advance := idle(t, dbtest.Memory(t, store.Migrations()), &failing{works: 1})
 	send(t, p)
 	p.processors = nil
-	for range 5 {
+	for range 10 {
 		due(t, p)
 		advance(time.Hour)
 	}

@@ -492,6 +492,42 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// crowd is a processor that notes how many of its calls there are at once.
+type crowd struct {
+	mu             sync.Mutex
+	now, most, all int
+}
+
+func (*crowd) Name() string { return "Crowd" }
+
+func (c *crowd) PostProcess(context.Context, notifications.Delivery) error {
+	c.mu.Lock()
+	c.now, c.all = c.now+1, c.all+1
+	c.most = max(c.most, c.now)
+	c.mu.Unlock()
+	time.Sleep(5 * time.Millisecond)
+	c.mu.Lock()
+	c.now--
+	c.mu.Unlock()
+	return nil
+}
+
+// TestConcurrencyLimit: notifications.concurrencyLimit holds for processors.
+func TestConcurrencyLimit(t *testing.T) {
+	t.Parallel()
+	c := &crowd{}
+	p := start(t, "notifications: {concurrencyLimit: 3, throttleInterval: 1}", c)
+	var to []string
+	for i := range 40 {
+		to = append(to, fmt.Sprintf("user:default/u%d", i))
+	}
+	p.send(say("x", to...))
+	eventually(t, "40 deliveries", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.all == 40 })
+	if c.most > 3 {
+		t.Errorf("%d calls at once, want 3 at most", c.most)
+	}
+}
+
 // TestReplicasShareDeliveries: each delivery is carried out once, whichever replica has it.
 func TestReplicasShareDeliveries(t *testing.T) {
 	t.Parallel()

@@ -38,8 +38,8 @@ type RequestProcessor interface {
 
 // A PostProcessor sends a notification elsewhere. It is called for each user who has the
 // channel enabled, and once for everybody, after the notifications are stored. After an
-// error it is called again, later and on any replica, five times in all; a call that was cut
-// off by the end of a process counts. So it may be called although it was done before.
+// error it is called again, later and on any replica, ten times within three hours; a call that
+// was cut off by the end of a process counts. So it may be called although it was done before.
 type PostProcessor interface {
 	PostProcess(ctx context.Context, d Delivery) error
 }

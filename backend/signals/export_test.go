@@ -7,11 +7,14 @@ import (
 )
 
 // PluginFor is Plugin with other limits, for tests that cannot open a thousand connections.
-func PluginFor(perUser, guests, channels, queue int, ping time.Duration) backend.Feature {
+func PluginFor(perUser, guests, channels, queue int, ping, write time.Duration) backend.Feature {
 	l := defaultLimits
-	l.perUser, l.guests, l.channels, l.queue, l.ping = perUser, guests, channels, queue, ping
+	l.perUser, l.guests, l.channels, l.queue, l.ping, l.write = perUser, guests, channels, queue, ping, write
 	return plugin(l)
 }
 
-// DefaultPing is the time between pings.
-var DefaultPing = defaultLimits.ping
+// The defaults of times.
+var (
+	DefaultPing  = defaultLimits.ping
+	DefaultWrite = defaultLimits.write
+)

@@ -86,6 +86,9 @@ func TestStore(t *testing.T) {
 		same(t, "a percent sign is one", ids(t, s, store.Filter{User: alice, Search: "0%"}, store.Page{}), "a")
 		same(t, "an underscore is one", ids(t, s, store.Filter{User: alice, Search: "r_s"}, store.Page{}), "c")
 		topics, err := s.Topics(ctx, store.Filter{User: alice})
+		if err != nil {
+			t.Error(err)
+		}
 		same(t, "topics", topics, "builds", "outage")
 		if topics, err = s.Topics(ctx, store.Filter{User: alice, MostSevere: &two, Search: "Down"}); err != nil {
 			t.Error(err)
