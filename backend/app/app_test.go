@@ -21,6 +21,7 @@ import (
 	"github.com/callboard-dev/callboard/backend/app"
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/config"
+	"github.com/callboard-dev/callboard/backend/db"
 )
 
 const (
@@ -246,8 +247,22 @@ func TestRollout(t *testing.T) {
 	old["static/marked.js"] = file(`x("__APP_INJECTED_RUNTIME_CONFIG__")`)
 	old["static/main.old.js.br"] = file("packed")
 	t.Run("old release", func(t *testing.T) {
-		b := backendtest.Start(t, yaml, app.Plugin(), app.Bundle(old))
-		b.Advance(2 * time.Hour) // returns when the tasks that are due have run
+		var stored db.DB
+		spy := backend.NewModule("app", "spy", fx.Invoke(func(d db.DB) { stored = d }))
+		backendtest.Start(t, yaml, app.Plugin(), app.Bundle(old), spy)
+		// The task that stores them runs at the start.
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			n := 0
+			if err := stored.QueryRow(t.Context(), db.Same("SELECT count(*) FROM static_assets_cache")).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			if n == 2 {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d files are stored, want 2", n)
+			}
+		}
 	})
 	fallback := backend.NewModule("app", "store", fx.Invoke(func(x *app.Extensions) {
 		x.SetStaticFallback(func(w http.ResponseWriter, r *http.Request) error {

@@ -65,8 +65,8 @@ func (s *server) start(p params) error {
 		_ = s.bundle.close()
 		return fmt.Errorf("frontend bundle (%s): %w", s.bundle.where, p.Watcher.Config().Locate(err))
 	}
-	s.unsubscribe = p.Watcher.Subscribe(s.reload)
 	s.background = p.Background
+	s.unsubscribe = p.Watcher.Subscribe(s.reload)
 	p.Background.Go(s.prepare)
 	return nil
 }

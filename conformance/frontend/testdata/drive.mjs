@@ -1,6 +1,6 @@
 // Goes through the stock frontend with a browser: node drive.mjs FOLDER SETTINGS
 //
-// FOLDER is the npm project with playwright-core; SETTINGS is JSON: {chromium, origin, base, shots, steps},
+// FOLDER is the npm project with playwright-core; SETTINGS is JSON: {chromium, origin, base, shots, steps, …},
 // where origin is the address of the portal, base that of the frontend, shots the folder for
 // screenshots, and steps what to do. What happened is printed as JSON, for the test to judge.
 import { createRequire } from 'node:module';
@@ -63,9 +63,37 @@ const steps = {
     await page.getByText(/Profile/).first().waitFor();
     await page.getByText(/guest/i).first().waitFor();
   },
+  async 'star'() {
+    // Stars are kept by the backend, for every browser of the user.
+    await page.goto(`${settings.base}/catalog/default/component/checkout-api`);
+    const star = page.getByRole('button', { name: /add to favorites/i }).first();
+    await star.waitFor();
+    const kept = page.waitForResponse(r => r.url().includes('/api/user-settings/buckets/') && r.request().method() === 'PUT');
+    await star.click();
+    if ((await kept).status() !== 200) {
+      throw new Error(`the star is not kept: ${(await kept).status()}`);
+    }
+    await page.evaluate(() => Object.keys(localStorage).filter(k => /star/i.test(k)).forEach(k => localStorage.removeItem(k)));
+    await page.goto(`${settings.base}/catalog?filters%5Bkind%5D=component&filters%5Buser%5D=starred`);
+    await page.getByText(/Starred.*\(1\)/i).first().waitFor();
+    await page.getByText('checkout-api').first().waitFor();
+  },
   async 'notifications'() {
+    // The page hears of a new one by its WebSocket, without asking again.
     await page.goto(`${settings.base}/notifications`);
-    await page.getByText('Notifications').first().waitFor();
+    await page.getByRole('heading', { name: 'Notifications' }).first().waitFor();
+    await page.waitForLoadState('networkidle');
+    const answer = await fetch(`${settings.origin}/api/notifications`, {
+      method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${settings.token}` },
+      body: JSON.stringify({
+        recipients: { type: 'entity', entityRef: settings.user },
+        payload: { title: 'The nightly build failed', description: 'Step 3 of 7', severity: 'high', topic: 'ci', link: '/catalog' },
+      }),
+    });
+    if (answer.status !== 200) {
+      throw new Error(`the notification is not taken: ${answer.status} ${await answer.text()}`);
+    }
+    await page.getByText('The nightly build failed').first().waitFor();
   },
   async 'nowhere'() {
     await page.goto(`${settings.base}/there/is/no/such/page`);

@@ -126,12 +126,12 @@ func (p *templateParser) block(inner bool) ([]node, ending, error) {
 			out = append(out, node{text: p.text[p.pos : p.pos+open]})
 		}
 		at := p.pos + open
-		length := strings.Index(p.text[at:], "%>")
+		length := strings.Index(p.text[at+2:], "%>") // <%> has none
 		if length < 0 {
 			return nil, ending{}, p.errorAt(at, "<%% has no %%>")
 		}
-		code, from := p.text[at+2:at+length], at+2
-		p.pos = at + length + 2
+		code, from := p.text[at+2:at+2+length], at+2
+		p.pos = from + length + 2
 		switch {
 		case strings.HasPrefix(code, "=") || strings.HasPrefix(code, "-"):
 			e, err := p.expression(code[1:], from+1)

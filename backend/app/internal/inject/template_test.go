@@ -38,6 +38,8 @@ func TestTemplates(t *testing.T) {
 		{in: `<%= 'x %>`, wantErr: "the text is not closed"},
 		{in: `<%= %>`, wantErr: "the expression ends too early"},
 		{in: `<%= publicPath`, wantErr: "t:1:1: <% has no %>"},
+		{in: `a<%>b`, wantErr: "t:1:2: <% has no %>"},
+		{in: `<%%>`, wantErr: `the script "" is not supported`},
 		{in: `<% for (;;) { %>x<% } %>`, wantErr: `t:1:3: the script "for (;;) {" is not supported`},
 		{in: `<% console.log(1) %>`, wantErr: "is not supported"},
 		{in: `<% if (true) { %>x`, wantErr: "the if block is not closed"},

@@ -72,7 +72,6 @@ type File struct {
 // variant is a representation of a file.
 type variant struct {
 	body    []byte // nil: it is read when it is asked for
-	file    *File
 	etag    []string
 	length  []string
 	coding  []string // nil for the file as it is
