@@ -1,7 +1,7 @@
 // Package devtools shows administrators what their portal runs on: versions, the
 // configuration without its secrets, and whether the services that it depends on answer.
 //
-//	backend.Add(devtools.Plugin(), devtoolspermission.Module())
+//	backend.Add(devtools.Plugin())
 //
 // It is what the DevTools page of the stock frontend asks. Every part has a permission of
 // its own, so that a policy can give them to administrators alone; without one, with

@@ -11,30 +11,24 @@ import (
 	"github.com/callboard-dev/callboard/backend/config"
 	"github.com/callboard-dev/callboard/backend/httpx"
 	"github.com/callboard-dev/callboard/backend/scm"
+	"github.com/callboard-dev/callboard/permission"
 )
 
-// Permissions that the routes ask for. Package devtoolspermission registers them, and those
-// that the frontend alone asks for.
+// Permissions that the routes ask for.
 const (
 	maySeeInfo     = "devtools.info"
 	maySeeConfig   = "devtools.config"
 	maySeeServices = "devtools.external-dependencies"
 )
 
-// Plugin shows administrators what the portal runs on. With permission.enabled it needs
-// the module of package devtoolspermission.
+// Plugin shows administrators what the portal runs on.
 func Plugin() backend.Feature {
 	return backend.NewPlugin("devtools",
 		backend.Section("devTools", Config{}),
 		backend.Section("backend.reading", scm.ReadingConfig{}),
-		backend.Section("permission", switches{}),
+		permission.Use(),
 		fx.Invoke(register),
 	)
-}
-
-// switches is what concerns this plugin of the section permission.
-type switches struct {
-	Enabled bool `config:"enabled" doc:"ask the policy; everything is allowed while this is false"`
 }
 
 type params struct {
@@ -42,29 +36,35 @@ type params struct {
 
 	Config      Config
 	Reading     scm.ReadingConfig
-	Switches    switches
-	Plugin      backend.PluginID
 	Local       *backend.Local
 	Watcher     *config.Watcher
 	Router      backend.Router
 	Permissions backend.ActionPermissions
+	Extensions  *permission.Extensions
 }
 
 func register(p params) error {
-	// Modules have run before. Without the one that is missing, everything would be denied.
-	if _, asked := backend.Find[backend.ActionPermissions](p.Local, p.Plugin); p.Switches.Enabled && !asked {
-		return backend.Fix("permission.enabled is true, but nothing asks the policy about devtools", "backend.Add(devtoolspermission.Module())")
-	}
 	services, err := newProber(p.Config.ExternalDependencies.Endpoints, p.Reading)
 	if err != nil {
 		return err
 	}
 	a := &api{local: p.Local, watcher: p.Watcher, permissions: p.Permissions, services: services}
+	registerPermissions(p.Extensions)
 	p.Router.Handle("GET /health", a.health, backend.AllowUnauthenticated)
 	p.Router.Handle("GET /info", a.guarded(maySeeInfo, a.info))
 	p.Router.Handle("GET /config", a.guarded(maySeeConfig, a.config))
 	p.Router.Handle("GET /external-dependencies", a.guarded(maySeeServices, a.externalDependencies))
 	return nil
+}
+
+// registerPermissions adds those of contract permission.md section 1.5. The scheduler's are
+// for the frontend, which asks them before it shows the tasks of plugins; the routes of
+// tasks are the plugins' own, and so is devtools.administer the frontend's.
+func registerPermissions(x *permission.Extensions) {
+	for _, name := range []string{"devtools.administer", maySeeInfo, maySeeConfig, maySeeServices, "devtools.scheduler.read"} {
+		x.AddPermissions(permission.Permission{Name: name, Action: permission.Read})
+	}
+	x.AddPermissions(permission.Permission{Name: "devtools.scheduler.trigger", Action: permission.Update})
 }
 
 type api struct {
@@ -79,9 +79,9 @@ func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // guarded lets through who has the permission.
-func (a *api) guarded(permission string, answer func(ctx context.Context) any) backend.Handler {
+func (a *api) guarded(name string, answer func(ctx context.Context) any) backend.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		may, err := a.permissions.Allowed(r.Context(), httpx.CallerOf(r), permission)
+		may, err := a.permissions.Allowed(r.Context(), httpx.CallerOf(r), name)
 		if err != nil {
 			return err
 		}

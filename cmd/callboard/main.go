@@ -41,7 +41,6 @@ import (
 	"github.com/callboard-dev/callboard/catalog/openapicatalog"
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 	"github.com/callboard-dev/callboard/permission"
-	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
@@ -59,7 +58,7 @@ func main() {
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(proxy.Plugin())
 	backend.Add(permission.Plugin(), rbac.Module())
-	backend.Add(devtools.Plugin(), devtoolspermission.Module())
+	backend.Add(devtools.Plugin())
 	backend.Add(usersettings.Plugin())
 	backend.Add(mcpactions.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())

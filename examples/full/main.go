@@ -46,7 +46,6 @@ import (
 	"github.com/callboard-dev/callboard/catalog/scaffoldercatalog"
 	"github.com/callboard-dev/callboard/permission"
 	"github.com/callboard-dev/callboard/permission/allowall"
-	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 	"github.com/callboard-dev/callboard/permission/rbac"
 )
 
@@ -66,7 +65,7 @@ func portal(opts ...backend.Option) *backend.Backend {
 	backend.Add(azuredevopsevents.Module(), gerritevents.Module())
 	backend.Add(proxy.Plugin())
 	backend.Add(permission.Plugin(), policy())
-	backend.Add(devtools.Plugin(), devtoolspermission.Module())
+	backend.Add(devtools.Plugin())
 	backend.Add(usersettings.Plugin())
 	backend.Add(mcpactions.Plugin())
 	backend.Add(rediscache.Module(), oteltelemetry.Service())

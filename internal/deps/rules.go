@@ -173,6 +173,7 @@ var Arrows = []Arrow{
 	{From: []string{"backend/httpx/..."}, To: []string{"backend/httpx/...", "backend/apierr", "backend/principal"}, Why: "backend/httpx is a leaf above errors and principals"},
 	{From: []string{"backend/scm/..."}, To: []string{"backend/scm/...", "backend/apierr", "backend/config", "backend/principal"}, Why: "backend/scm is used by every plugin and knows none"},
 	{From: []string{"backend/notifications/..."}, To: []string{"backend/...", "catalog/entity", "catalog/client"}, Why: "it asks the catalog who is meant, through its client as other plugins do"},
+	{From: []string{"backend/devtools/..."}, To: []string{"backend/...", "permission"}, Why: "it asks the policy, through its client as other plugins do"},
 	{From: []string{"backend/..."}, To: []string{"backend/..."}, Why: "the host knows no plugin"},
 	{From: []string{"catalog/client/..."}, To: []string{"catalog/client/...", "catalog/entity/...", "backend/..."}, Why: "the client speaks HTTP, wherever the catalog runs"},
 	{From: []string{"catalog/internal/..."}, To: []string{"catalog/internal/...", "catalog/entity/...", "backend/...", "permission"}, Why: "the engine does not know its façade"},

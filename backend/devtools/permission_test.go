@@ -1,4 +1,4 @@
-package devtoolspermission_test
+package devtools_test
 
 import (
 	"context"
@@ -14,12 +14,10 @@ import (
 	"github.com/callboard-dev/callboard/backend/backendtest"
 	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/permission"
-	"github.com/callboard-dev/callboard/permission/devtoolspermission"
 )
 
 const (
 	admin = "user:default/admin"
-	alice = "user:default/alice"
 )
 
 // policy gives the administrator what names say, and nobody anything else.
@@ -35,8 +33,8 @@ func policy(names ...string) backend.Feature {
 	return backend.NewModule("permission", "test-policy", fx.Invoke(func(x *permission.Extensions) { x.SetPolicy(p) }))
 }
 
-// get asks the plugin as a user; an empty user is nobody.
-func get(t *testing.T, b *backendtest.Backend, user, path string) (int, string) {
+// askAs asks the plugin as a user; an empty user is nobody.
+func askAs(t *testing.T, b *backendtest.Backend, user, path string) (int, string) {
 	t.Helper()
 	c := http.DefaultClient
 	if user != "" {
@@ -61,19 +59,19 @@ func TestPermissions(t *testing.T) {
 	for path, name := range routes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := backendtest.Start(t, "permission: {enabled: true}", devtools.Plugin(), devtoolspermission.Module(), permission.Plugin(), policy(name))
+			b := backendtest.Start(t, "permission: {enabled: true}", devtools.Plugin(), permission.Plugin(), policy(name))
 			for other := range routes {
 				for _, user := range []string{admin, alice} {
-					status, text := get(t, b, user, other)
+					status, text := askAs(t, b, user, other)
 					if may := user == admin && other == path; may != (status == http.StatusOK) || !may && (status != http.StatusForbidden || !strings.Contains(text, `{"name":"NotAllowedError","message":"Unauthorized"`)) {
 						t.Errorf("%s of %s is %d %.200s", other, user, status, text)
 					}
 				}
-				if status, text := get(t, b, "", other); status != http.StatusUnauthorized {
+				if status, text := askAs(t, b, "", other); status != http.StatusUnauthorized {
 					t.Errorf("%s of nobody is %d %.200s", other, status, text)
 				}
 			}
-			if status, text := get(t, b, "", "/health"); status != http.StatusOK || text != `{"status":"ok"}` {
+			if status, text := askAs(t, b, "", "/health"); status != http.StatusOK || text != `{"status":"ok"}` {
 				t.Errorf("health is %d %s", status, text)
 			}
 		})
@@ -82,8 +80,8 @@ func TestPermissions(t *testing.T) {
 
 func TestPermissionsAreRegistered(t *testing.T) {
 	t.Parallel()
-	b := backendtest.Start(t, "", devtools.Plugin(), devtoolspermission.Module())
-	_, text := get(t, b, alice, "/.well-known/backstage/permissions/metadata")
+	b := backendtest.Start(t, "", devtools.Plugin())
+	_, text := askAs(t, b, alice, "/.well-known/backstage/permissions/metadata")
 	var doc struct {
 		Permissions []struct {
 			Name       string
@@ -100,14 +98,5 @@ func TestPermissionsAreRegistered(t *testing.T) {
 	const want = "devtools.administer read, devtools.info read, devtools.config read, devtools.external-dependencies read, devtools.scheduler.read read, devtools.scheduler.trigger update"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("%s\nwant %s", strings.Join(got, ", "), want)
-	}
-}
-
-// Without the module nobody would be asked, and nobody let in.
-func TestPermissionsNeedTheModule(t *testing.T) {
-	t.Parallel()
-	_, err := backendtest.Boot(t, "permission: {enabled: true}", devtools.Plugin(), permission.Plugin(), policy())
-	if err == nil || !strings.Contains(err.Error(), "fix: backend.Add(devtoolspermission.Module())") {
-		t.Error(err)
 	}
 }
