@@ -75,12 +75,12 @@ func (p *plugin) send(ctx context.Context, origin string, req client.Request) ([
 			return nil, err
 		}
 	}
-	list, err := p.prepare(ctx, origin, req, users)
+	ready, err := p.prepare(ctx, origin, req, users)
 	if err != nil {
 		return nil, err
 	}
-	d := &dispatch{plugin: p, origin: origin, request: req, wants: wants, prepared: list}
-	stored, err := p.store.Save(ctx, d.forWeb(), list.now, d.plan)
+	d := &dispatch{plugin: p, origin: origin, request: req, wants: wants, prepared: ready}
+	stored, err := p.store.Save(ctx, d.forWeb(), ready.now, d.plan)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (p *plugin) send(ctx context.Context, origin string, req client.Request) ([
 	for _, n := range stored {
 		byUser[n.User] = n
 	}
-	for _, n := range list.notifications {
+	for _, n := range ready.notifications {
 		row, ok := byUser[n.User]
 		switch {
 		case !ok: // turned off
