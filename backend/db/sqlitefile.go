@@ -9,13 +9,17 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"modernc.org/sqlite"
 )
 
+// busyTimeout is how long whoever needs a file that somebody else is writing waits.
+const busyTimeout = 5 * time.Second
+
 // newLite opens the plugin's SQLite database, without touching the disk yet.
 func (p *Plugin) newLite() (*liteDB, error) {
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "foreign_keys(1)"}}
 	if p.file == memory {
 		// A name of its own, so that the handle of SQL() sees the same database,
 		// and no other Manager does.
@@ -73,11 +77,21 @@ func (c *liteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, fmt.Errorf("%s: %w", p.fileKey(), err)
 		}
 	}
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: open %s: %w", p.fileKey(), p.file, err)
+	// The first connection makes the file a write-ahead one. Who opens it at that moment is
+	// told at once that it is busy, whatever busy_timeout says.
+	for began := time.Now(); ; {
+		conn, err := c.Connector.Connect(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		if !IsRetryable(err) || time.Since(began) > busyTimeout || ctx.Err() != nil {
+			return nil, fmt.Errorf("%s: open %s: %w", p.fileKey(), p.file, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
+		}
 	}
-	return conn, nil
 }
 
 // fileKey is the config key that names the plugin's file.
