@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/callboard-dev/callboard/backend/backendtest"
+	"github.com/callboard-dev/callboard/backend/devtools"
 	"github.com/callboard-dev/callboard/catalog"
 	"github.com/callboard-dev/callboard/permission"
 )
@@ -16,9 +17,9 @@ import (
 // TestKnownPermissionsAndRules: what tools know without asking is what the plugins say.
 func TestKnownPermissionsAndRules(t *testing.T) {
 	t.Parallel()
-	b := backendtest.Start(t, "permission: {enabled: true, rbac: {admin: {superUsers: [{name: 'user:default/root'}]}}}", permission.Plugin(), Module(), catalog.Plugin())
+	b := backendtest.Start(t, "permission: {enabled: true, rbac: {admin: {superUsers: [{name: 'user:default/root'}]}}}", permission.Plugin(), Module(), catalog.Plugin(), devtools.Plugin())
 	var permissions, rules []string
-	for _, plugin := range []string{"catalog", "permission"} {
+	for _, plugin := range []string{"catalog", "permission", "devtools"} {
 		res, err := b.As("user:default/root").Get(b.URL + "/api/" + plugin + "/.well-known/backstage/permissions/metadata")
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +39,7 @@ func TestKnownPermissionsAndRules(t *testing.T) {
 	}
 	var knownPermissions, knownRules []string
 	for _, p := range corePermissions() {
-		if strings.HasPrefix(p.Name, "catalog.") || strings.HasPrefix(p.Name, "policy.") {
+		if slices.Contains([]string{"catalog", "policy", "devtools"}, p.Name[:strings.Index(p.Name, ".")]) {
 			knownPermissions = append(knownPermissions, fmt.Sprint(p))
 		}
 	}
