@@ -30,6 +30,10 @@ type runningPlugin struct {
 	scheduler  *scheduler.Scheduler
 }
 
+// bootConnections is how many connections to PostgreSQL a process has open until it is ready.
+// Replicas that a rollout starts together must fit beside those that still serve.
+const bootConnections = 10
+
 // Start returns once every plugin has started, or with a *BootError. The plugins start
 // in parallel; when one fails, the others finish starting and are stopped again, unless
 // backend.startup says that they shall continue without it.
@@ -62,6 +66,7 @@ func (b *Backend) Start(ctx context.Context) error {
 		c.abandon()
 		return err
 	}
+	defer c.db.BoundConnections(bootConnections)()
 	b.run = &running{comp: comp, hooks: hooks, plugins: map[PluginID]*runningPlugin{}, fatal: make(chan error, 1)}
 	if err := c.open(ctx, comp); err != nil {
 		c.abandon()

@@ -26,6 +26,7 @@ type Manager struct {
 	files     *fileLocks
 
 	reconnects reconnects
+	crowd      crowd
 
 	mu      sync.Mutex
 	plugins map[string]*Plugin
@@ -72,6 +73,7 @@ func New(cfg Config, opts ...Option) (*Manager, error) {
 	for _, opt := range opts {
 		opt(&m.opts)
 	}
+	m.crowd.shed = m.shedIdle
 	var errs []error
 	for _, err := range config.Problems(cfg.Validate()) {
 		errs = append(errs, under(rootKey, err))

@@ -115,7 +115,7 @@ func (p *Plugin) connConfig(e *endpoint, locks bool) (*pgx.ConnConfig, TokenSour
 	}
 	server := net.JoinHostPort(cc.Host, strconv.Itoa(int(cc.Port)))
 	cc.Tracer = pgxTracer{observe: p.m.opts.observe, plugin: p.id, reconnects: &p.m.reconnects, server: server}
-	cc.DialFunc = p.m.reconnects.dial(server, cc.DialFunc)
+	cc.DialFunc = p.m.crowd.dial(p.m.reconnects.dial(server, cc.DialFunc))
 	if millis, err := strconv.Atoi(cc.RuntimeParams["statement_timeout"]); err == nil && millis > 0 {
 		p.statementLimit = time.Duration(millis)*time.Millisecond + statementGrace
 	}
@@ -195,7 +195,7 @@ func (p *Plugin) newPool() (*pgxpool.Pool, error) {
 		}
 		return p.signIn(ctx, cc, &p.end, p.tokens)
 	}
-	pc.AfterConnect = p.setUp
+	pc.AfterConnect, pc.AfterRelease = p.setUp, p.m.crowd.keep
 	pc.PingTimeout = pingTimeout
 	return pgxpool.NewWithConfig(context.Background(), pc)
 }

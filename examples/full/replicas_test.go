@@ -52,9 +52,7 @@ func bootTogether(t *testing.T, r *replicas, kill bool) {
 	if migrated > 1 || !kill && migrated == 0 {
 		t.Errorf("%d processes migrated the catalog, want one", migrated)
 	}
-	// Four for migrations, one for the locks, and one for each plugin that has tables (app,
-	// auth, catalog, events, notifications, permission, user-settings), once those are there.
-	const few = 4 + 1 + 7
+	const few = 10
 	for login, n := range most() {
 		if n > few {
 			t.Errorf("%s had %d connections at once, want at most %d", login, n, few)
