@@ -3,11 +3,13 @@ package stitch_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
+	"github.com/callboard-dev/callboard/catalog/internal/stitch"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
@@ -160,6 +162,48 @@ func TestWhoChangesAnEntityDoesNotWaitForItsStitch(t *testing.T) {
 	if scan := d.QueryRow(t.Context(), db.Same(`SELECT count(*) FROM search`)).Scan(&rows); scan != nil || rows != 1 || !errors.Is(err, store.ErrClaimLost) {
 		t.Errorf("%d rows, %v, %v", rows, scan, err)
 	}
+}
+
+// TestWhatCannotBeStitchedIsTriedWhenItChanges has a database that does not take what an
+// entity is made of.
+func TestWhatCannotBeStitchedIsTriedWhenItChanges(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		s := store.New(d)
+		f := entity(t, s, "component:default/a")
+		change := func() {
+			t.Helper()
+			if err := s.Tx(t.Context(), func(tx *store.Tx) error {
+				doc := []byte(`{"apiVersion":"v1","kind":"Component","metadata":{"name":"a"}}`)
+				if err := tx.SaveResults(t.Context(), []store.Result{{ID: f.ID, Processed: doc, Hash: []byte("h")}}); err != nil {
+					return err
+				}
+				return tx.QueueStitches(t.Context(), start, []string{f.Ref})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rename := func(from, to string) {
+			t.Helper()
+			if _, err := d.Exec(t.Context(), db.Same("ALTER TABLE "+from+" RENAME TO "+to)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stitcher := stitch.New(stitch.Options{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return start }})
+		change()
+		rename("search", "away")
+		if err := stitcher.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rename("away", "search")
+		if err := stitcher.Drain(t.Context()); err != nil || served(t, d) != 0 {
+			t.Errorf("%d are served, %v: what has failed is tried again at once, and would be for ever", served(t, d), err)
+		}
+		change()
+		if err := stitcher.Drain(t.Context()); err != nil || served(t, d) != 1 {
+			t.Errorf("%d are served, %v: what has changed waits", served(t, d), err)
+		}
+	})
 }
 
 func served(t *testing.T, d db.DB) (n int) {
