@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -172,9 +173,13 @@ func (s *Stitcher) batch(ctx context.Context, horizon time.Time) (int, error) {
 			if len(claims) > 1 {
 				err = s.stitch(ctx, []store.Stitch{c})
 			}
-			if err != nil && ctx.Err() == nil {
+			if err != nil && !errors.Is(err, store.ErrClaimLost) && ctx.Err() == nil {
 				s.Telemetry.Stitched(ctx, telemetry.Broken, 1)
 				s.Log.ErrorContext(ctx, "an entity cannot be stitched; it is tried again later", "entity", c.Ref, "error", err)
+				// Who mends it must not wait for the end of the claim.
+				if err := s.Store.PutOffStitch(ctx, s.Now(), c); err != nil && ctx.Err() == nil {
+					s.Log.WarnContext(ctx, "a claim could not be ended, and ends by itself", "entity", c.Ref, "error", err)
+				}
 			}
 		}
 	}

@@ -1,13 +1,16 @@
 package stitch_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/callboard-dev/callboard/backend/db"
 	"github.com/callboard-dev/callboard/backend/db/dbtest"
+	"github.com/callboard-dev/callboard/catalog/internal/stitch"
 	"github.com/callboard-dev/callboard/catalog/internal/store"
 )
 
@@ -160,6 +163,89 @@ func TestWhoChangesAnEntityDoesNotWaitForItsStitch(t *testing.T) {
 	if scan := d.QueryRow(t.Context(), db.Same(`SELECT count(*) FROM search`)).Scan(&rows); scan != nil || rows != 1 || !errors.Is(err, store.ErrClaimLost) {
 		t.Errorf("%d rows, %v, %v", rows, scan, err)
 	}
+}
+
+// process stores an outcome for f, and queues it.
+func process(t *testing.T, s *store.Store, f store.Final) {
+	t.Helper()
+	if err := s.Tx(t.Context(), func(tx *store.Tx) error {
+		doc := []byte(`{"apiVersion":"v1","kind":"Component","metadata":{"name":"a"}}`)
+		if err := tx.SaveResults(t.Context(), []store.Result{{ID: f.ID, Processed: doc, Hash: []byte("h")}}); err != nil {
+			return err
+		}
+		return tx.QueueStitches(t.Context(), start, []string{f.Ref})
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAClaimThatIsLostIsNoError takes a claim away from a stitcher that writes index rows,
+// and waits there for somebody who is about to write the same.
+func TestAClaimThatIsLostIsNoError(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t, store.Migrations())
+	s := store.New(d)
+	f := entity(t, s, "component:default/a")
+	process(t, s, f)
+	keys, err := s.KnowKeys(t.Context(), []string{"kind"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	stitcher := stitch.New(stitch.Options{Store: s, Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return start }})
+	drained := make(chan error, 1)
+	stop := errors.New("nothing is written")
+	err = d.Tx(t.Context(), func(c db.Conn) error {
+		if _, err := c.Exec(t.Context(), db.Same(`INSERT INTO search (entity_id, key_id, value) VALUES ($1, $2, 'component')`), f.ID, keys["kind"]); err != nil {
+			return err
+		}
+		go func() { drained <- stitcher.Drain(t.Context()) }()
+		for waiting := 0; waiting == 0; {
+			if err := d.QueryRow(t.Context(), db.Same(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)).Scan(&waiting); err != nil {
+				return err
+			}
+		}
+		if other := claim(t, s, start.Add(time.Hour)); len(other) != 1 {
+			t.Errorf("claimed %v", other)
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	if err := <-drained; err != nil || log.Len() > 0 || served(t, d) != 0 {
+		t.Errorf("%v, %d served, %s", err, served(t, d), &log)
+	}
+}
+
+// TestWhatCannotBeStitchedIsTriedWhenItChanges has a database that does not take what an
+// entity is made of.
+func TestWhatCannotBeStitchedIsTriedWhenItChanges(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		s := store.New(d)
+		f := entity(t, s, "component:default/a")
+		rename := func(from, to string) {
+			t.Helper()
+			if _, err := d.Exec(t.Context(), db.Same("ALTER TABLE "+from+" RENAME TO "+to)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stitcher := stitch.New(stitch.Options{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return start }})
+		process(t, s, f)
+		rename("search", "away")
+		if err := stitcher.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rename("away", "search")
+		if err := stitcher.Drain(t.Context()); err != nil || served(t, d) != 0 {
+			t.Errorf("%d are served, %v: what has failed is tried again at once, and would be for ever", served(t, d), err)
+		}
+		process(t, s, f)
+		if err := stitcher.Drain(t.Context()); err != nil || served(t, d) != 1 {
+			t.Errorf("%d are served, %v: what has changed waits", served(t, d), err)
+		}
+	})
 }
 
 func served(t *testing.T, d db.DB) (n int) {

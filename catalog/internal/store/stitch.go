@@ -54,6 +54,7 @@ var (
 		Postgres: `UPDATE stitch_queue SET due_at = $2, claim = 0 WHERE ref = ANY($1) AND claim = $3`,
 		SQLite:   `UPDATE stitch_queue SET due_at = $2, claim = 0 WHERE ref IN (SELECT value FROM json_each($1)) AND claim = $3`,
 	}
+	putOffStitch  = db.Same(`UPDATE stitch_queue SET claim = 0, due_at = CASE WHEN ticket = $2 THEN due_at ELSE $4 END WHERE ref = $1 AND claim = $3`)
 	countStitches = db.Same(`SELECT count(*) FROM stitch_queue`)
 )
 
@@ -163,6 +164,14 @@ func (s *Store) GiveBackStitches(ctx context.Context, now time.Time, stitches []
 		}
 	}
 	return nil
+}
+
+// PutOffStitch ends the claim of a stitch that has failed. It stays due at the end of the
+// claim, unless its reference is queued again before, or has been meanwhile, when it
+// becomes due at now.
+func (s *Store) PutOffStitch(ctx context.Context, now time.Time, st Stitch) error {
+	_, err := s.db.Exec(ctx, putOffStitch, st.Ref, st.Ticket, st.Claim, db.At(now))
+	return err
 }
 
 // CountStitches is the length of the queue.
