@@ -3,6 +3,7 @@ package notifications
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -202,6 +203,14 @@ func (d *dispatch) plan(saved []store.Notification) (out []store.Delivery, err e
 	return out, nil
 }
 
+// Bounds of a payload, in bytes. Scopes are part of an index, topics are what users have
+// settings for, and everything is stored once for each user.
+const (
+	maxTitle       = 1000
+	maxLink        = 8000
+	maxDescription = 64 << 10
+)
+
 // check says what is wrong with a request, and fills in what it may leave out.
 func (p *plugin) check(r *client.Request) error {
 	switch to := r.Recipients; to.Type {
@@ -233,6 +242,17 @@ func (p *plugin) checkPayload(c *client.Payload) error {
 	}
 	if !isText(c.Title, c.Description, c.Link, c.Topic, c.Scope, c.Icon) {
 		return httpx.Invalid("payload", "must be text without NUL characters")
+	}
+	for _, part := range []struct {
+		name, text string
+		most       int
+	}{
+		{"title", c.Title, maxTitle}, {"description", c.Description, maxDescription}, {"link", c.Link, maxLink},
+		{"topic", c.Topic, maxSettingName}, {"scope", c.Scope, maxTitle}, {"icon", c.Icon, maxTitle},
+	} {
+		if len(part.text) > part.most {
+			return httpx.Invalid("payload/"+part.name, fmt.Sprintf("must NOT be longer than %d bytes", part.most))
+		}
 	}
 	if c.Link == "" {
 		return nil
