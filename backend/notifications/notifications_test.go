@@ -276,6 +276,30 @@ func TestTheLongest(t *testing.T) {
 	}
 }
 
+// TestOneRequestIsBounded: a notification is stored once for each user, so that a long one for
+// many would fill the memory.
+func TestOneRequestIsBounded(t *testing.T) {
+	t.Parallel()
+	p := start(t, "")
+	many := make([]string, 600)
+	for i := range many {
+		many[i] = fmt.Sprintf("user:default/u%d", i)
+	}
+	r := say("x", many...)
+	r.Payload.Description = long(64 << 10)
+	if _, err := p.sender.Send(t.Context(), r); !errors.Is(err, apierr.Input) || !strings.Contains(err.Error(), "600 users") {
+		t.Errorf("the client says %v", err)
+	}
+	r.Recipients = client.Entities(many[0], many[1])
+	if sent := p.send(r); len(sent) != 2 {
+		t.Errorf("%d were sent", len(sent))
+	}
+	r.Recipients, r.Payload.Description, r.Payload.Metadata = client.Entities(many...), "", map[string]any{"a": long(64 << 10)}
+	if _, err := p.sender.Send(t.Context(), r); !errors.Is(err, apierr.Input) {
+		t.Errorf("the client says %v", err)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	mail := &recorder{name: "Email"}

@@ -72,6 +72,9 @@ func (p *plugin) send(ctx context.Context, origin string, req client.Request) ([
 		if users, err = usersOf(ctx, in, req.Recipients); err != nil {
 			return nil, err
 		}
+		if err := bounded(req.Payload, len(users)); err != nil {
+			return nil, err
+		}
 		if wants, err = p.settingsOf(ctx, users); err != nil {
 			return nil, err
 		}
@@ -105,6 +108,22 @@ func (p *plugin) send(ctx context.Context, origin string, req client.Request) ([
 		}
 	}
 	return out, nil
+}
+
+// maxSent bounds the bytes of what one request has stored. Rows, deliveries and the answer are in
+// memory at the same time, which is about eight times as much.
+const maxSent = 32 << 20
+
+// bounded refuses what is too long for so many users.
+func bounded(c client.Payload, users int) error {
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if len(doc)*users > maxSent {
+		return apierr.Input.New("the payload has %d bytes and is for %d users: %d bytes are allowed together; say less, and link to the rest", len(doc), users, maxSent)
+	}
+	return nil
 }
 
 // prepared are the notifications of one request, before they are stored.
