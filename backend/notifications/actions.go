@@ -27,7 +27,7 @@ type sendOutput struct {
 
 type listInput struct {
 	Unread          bool   `json:"unread,omitempty" doc:"Only those that are not read"`
-	Search          string `json:"search,omitempty" doc:"A part of title or description"`
+	Search          string `json:"search,omitempty" doc:"A part of title or description" maxLength:"250"`
 	MinimumSeverity string `json:"minimumSeverity,omitempty" enum:"critical,high,normal,low"`
 	Limit           int    `json:"limit,omitempty" minimum:"1" maximum:"100" doc:"How many at most; 20 if absent"`
 }

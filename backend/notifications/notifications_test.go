@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -214,6 +215,11 @@ func TestWrongRequests(t *testing.T) {
 		"data as a link":        {`{"recipients":{"type":"broadcast"},"payload":{"title":"x","link":"data:text/html,x"}}`, "Only HTTP/HTTPS links are allowed"},
 		"a link that is none":   {`{"recipients":{"type":"broadcast"},"payload":{"title":"x","link":"http://[::1"}}`, "Invalid link"},
 		"an unknown severity":   {`{"recipients":{"type":"broadcast"},"payload":{"title":"x","severity":"HIGH"}}`, "severity"},
+		"a long title":          {`{"recipients":{"type":"broadcast"},"payload":{"title":"` + long(1001) + `"}}`, "payload/title must NOT be longer than 1000 bytes"},
+		"a long scope":          {`{"recipients":{"type":"broadcast"},"payload":{"title":"x","scope":"` + long(1001) + `"}}`, "payload/scope must NOT be longer than 1000 bytes"},
+		"a long topic":          {`{"recipients":{"type":"broadcast"},"payload":{"title":"x","topic":"` + long(256) + `"}}`, "payload/topic must NOT be longer than 255 bytes"},
+		"a long description":    {`{"recipients":{"type":"broadcast"},"payload":{"title":"x","description":"` + long(64<<10+1) + `"}}`, "payload/description must NOT be longer than 65536 bytes"},
+		"a long reference":      {`{"recipients":{"type":"entity","entityRef":"user:` + long(600) + `"},"payload":{"title":"x"}}`, "invalid recipient"},
 	} {
 		res, err := service.Post(p.b.URL+"/api/notifications/notifications", "application/json", strings.NewReader(tt.body))
 		if err != nil {
@@ -234,6 +240,7 @@ func TestWrongRequests(t *testing.T) {
 		"/notifications?limit=1001": 400, "/notifications?limit=-1": 400, "/notifications?offset=-1": 400, "/notifications?minimumSeverity=odd": 400,
 		"/notifications?orderField=created": 400, "/notifications?orderField=user%22,asc": 400, "/notifications?search=%00": 400, "/notifications?topic=a&topic=b": 400,
 		"/notifications?createdAfter=2026-11-24": 200, "/notifications?limit=0": 200, "/topics?minimumSeverity=high&read=false&search=x": 200, "/topics?read=x": 400,
+		"/notifications?search=" + long(1001): 400, "/topics?search=" + long(1001): 400, "/notifications?search=" + long(1000): 200,
 		"/notifications/x/y": 404, "/zzz": 404,
 	} {
 		if code, body := p.ask(alice, "GET", path, ""); code != status {
@@ -241,6 +248,54 @@ func TestWrongRequests(t *testing.T) {
 		}
 	}
 	if _, err := p.sender.Send(t.Context(), say("", alice)); !errors.Is(err, apierr.Input) {
+		t.Errorf("the client says %v", err)
+	}
+}
+
+// long is a text that compresses badly, which is what an index of the database minds.
+func long(n int) string {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('a' + r.IntN(26))
+	}
+	return string(b)
+}
+
+// TestTheLongest sends what is just allowed, to both databases.
+func TestTheLongest(t *testing.T) {
+	t.Parallel()
+	for _, yaml := range []string{"", fmt.Sprintf("backend: {database: {client: pg, pluginDivisionMode: schema, connection: %q}}\n", pgtest.New(t))} {
+		p := start(t, yaml)
+		r := client.Request{Recipients: client.Entities("user:default/" + long(512-len("user:default/"))), Payload: client.Payload{
+			Title: long(1000), Scope: long(1000), Topic: long(255), Icon: long(1000), Link: "/" + long(7999), Description: long(64 << 10),
+		}}
+		if sent := p.send(r); len(sent) != 1 {
+			t.Errorf("%d were sent", len(sent))
+		}
+	}
+}
+
+// TestOneRequestIsBounded: a notification is stored once for each user, so that a long one for
+// many would fill the memory.
+func TestOneRequestIsBounded(t *testing.T) {
+	t.Parallel()
+	p := start(t, "")
+	many := make([]string, 600)
+	for i := range many {
+		many[i] = fmt.Sprintf("user:default/u%d", i)
+	}
+	r := say("x", many...)
+	r.Payload.Description = long(64 << 10)
+	if _, err := p.sender.Send(t.Context(), r); !errors.Is(err, apierr.Input) || !strings.Contains(err.Error(), "600 users") {
+		t.Errorf("the client says %v", err)
+	}
+	r.Recipients = client.Entities(many[0], many[1])
+	if sent := p.send(r); len(sent) != 2 {
+		t.Errorf("%d were sent", len(sent))
+	}
+	r.Recipients, r.Payload.Description, r.Payload.Metadata = client.Entities(many...), "", map[string]any{"a": long(64 << 10)}
+	if _, err := p.sender.Send(t.Context(), r); !errors.Is(err, apierr.Input) {
 		t.Errorf("the client says %v", err)
 	}
 }

@@ -13,6 +13,9 @@ import (
 // typeError is what clients see of a reference that cannot be read.
 var typeError = apierr.NewKind("TypeError", 400)
 
+// maxRef is how many bytes the full reference of an entity may have: it is part of an index.
+const maxRef = 512
+
 // readRefs returns references in their full form and lower case.
 func readRefs(refs []string) ([]string, error) {
 	out := make([]string, 0, len(refs))
@@ -21,7 +24,11 @@ func readRefs(refs []string) ([]string, error) {
 		if err != nil {
 			return nil, apierr.Input.Wrap(typeError.New("%s", err), "invalid recipient")
 		}
-		out = append(out, strings.ToLower(ref.String()))
+		full := strings.ToLower(ref.String())
+		if len(full) > maxRef {
+			return nil, apierr.Input.Wrap(typeError.New("a reference has %d bytes, %d are allowed", len(full), maxRef), "invalid recipient")
+		}
+		out = append(out, full)
 	}
 	return out, nil
 }

@@ -56,6 +56,9 @@ const (
 	maxOffset   = 1_000_000
 )
 
+// maxSearch is how many bytes are looked for: SQLite takes no more than 50,000.
+const maxSearch = maxTitle
+
 // list is GET /notifications.
 func (p *plugin) list(w http.ResponseWriter, r *http.Request) error {
 	user, err := userOf(r)
@@ -100,6 +103,9 @@ func readFilter(q *httpx.QueryReader, user string) (f store.Filter, err error) {
 		if f.CreatedAfter, err = readTime(s); err != nil {
 			return f, apierr.Input.New("request/query/createdAfter must be a date, such as 2026-11-24T12:00:00Z")
 		}
+	}
+	if len(f.Search) > maxSearch {
+		return f, apierr.Input.New("request/query/search must NOT be longer than %d bytes", maxSearch)
 	}
 	if !isText(f.Search, f.Topic) {
 		return f, apierr.Input.New("request/query/search and request/query/topic must be text")

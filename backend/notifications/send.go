@@ -3,6 +3,7 @@ package notifications
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,6 +72,9 @@ func (p *plugin) send(ctx context.Context, origin string, req client.Request) ([
 		if users, err = usersOf(ctx, in, req.Recipients); err != nil {
 			return nil, err
 		}
+		if err := bounded(req.Payload, len(users)); err != nil {
+			return nil, err
+		}
 		if wants, err = p.settingsOf(ctx, users); err != nil {
 			return nil, err
 		}
@@ -104,6 +108,22 @@ func (p *plugin) send(ctx context.Context, origin string, req client.Request) ([
 		}
 	}
 	return out, nil
+}
+
+// maxSent bounds the bytes of what one request has stored. Rows, deliveries and the answer are in
+// memory at the same time, which is about eight times as much.
+const maxSent = 32 << 20
+
+// bounded refuses what is too long for so many users.
+func bounded(c client.Payload, users int) error {
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if len(doc)*users > maxSent {
+		return apierr.Input.New("the payload has %d bytes and is for %d users: %d bytes are allowed together; say less, and link to the rest", len(doc), users, maxSent)
+	}
+	return nil
 }
 
 // prepared are the notifications of one request, before they are stored.
@@ -202,6 +222,14 @@ func (d *dispatch) plan(saved []store.Notification) (out []store.Delivery, err e
 	return out, nil
 }
 
+// Bounds of a payload, in bytes. Scopes are part of an index, topics are what users have
+// settings for, and everything is stored once for each user.
+const (
+	maxTitle       = 1000
+	maxLink        = 8000
+	maxDescription = 64 << 10
+)
+
 // check says what is wrong with a request, and fills in what it may leave out.
 func (p *plugin) check(r *client.Request) error {
 	switch to := r.Recipients; to.Type {
@@ -233,6 +261,17 @@ func (p *plugin) checkPayload(c *client.Payload) error {
 	}
 	if !isText(c.Title, c.Description, c.Link, c.Topic, c.Scope, c.Icon) {
 		return httpx.Invalid("payload", "must be text without NUL characters")
+	}
+	for _, part := range []struct {
+		name, text string
+		most       int
+	}{
+		{"title", c.Title, maxTitle}, {"description", c.Description, maxDescription}, {"link", c.Link, maxLink},
+		{"topic", c.Topic, maxSettingName}, {"scope", c.Scope, maxTitle}, {"icon", c.Icon, maxTitle},
+	} {
+		if len(part.text) > part.most {
+			return httpx.Invalid("payload/"+part.name, fmt.Sprintf("must NOT be longer than %d bytes", part.most))
+		}
 	}
 	if c.Link == "" {
 		return nil

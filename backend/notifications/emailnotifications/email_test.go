@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"mime"
 	"net/http"
+	"net/mail"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +132,37 @@ func TestWhatAnEmailSays(t *testing.T) {
 	}
 	if a := s.all()[0]; !a.tls {
 		t.Error("it came without TLS although the server has STARTTLS")
+	}
+}
+
+// TestLongTitles: a line of an e-mail has 998 bytes at most (RFC 5322 section 2.1.1), and mail
+// servers refuse longer ones.
+func TestLongTitles(t *testing.T) {
+	t.Parallel()
+	s := smtpServer(t, func(*server) {})
+	p := open(t, known(), s, "{"+transport(s, "")+"}")
+	for title, want := range map[string]string{
+		strings.Repeat("x", 1000):                  strings.Repeat("x", 249) + "…",
+		strings.Repeat("Ω", 500):                   strings.Repeat("Ω", 249) + "…",
+		"kept " + strings.Repeat("y", 200) + " ok": "kept " + strings.Repeat("y", 200) + " ok",
+	} {
+		if err := post(t, p, client.Notification{ID: "1", User: alice, Payload: client.Payload{Title: title, Severity: "high"}}); err != nil {
+			t.Fatal(err)
+		}
+		all := s.messages()
+		head := all[len(all)-1].Head
+		for line := range strings.SplitSeq(head, "\n") {
+			if len(line) > 998 {
+				t.Errorf("a line has %d bytes: %.60s", len(line), line)
+			}
+		}
+		m, err := mail.ReadMessage(strings.NewReader(head + "\n\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || got != want {
+			t.Errorf("the subject is %q, %v, want %q", got, err, want)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func (e envelope) bytes() ([]byte, error) {
 	if e.replyTo != nil {
 		header("Reply-To", e.replyTo.String())
 	}
-	header("Subject", mime.QEncoding.Encode("utf-8", oneLine(e.Subject)))
+	header("Subject", subject(e.Subject))
 	header("Date", e.at.Format(time.RFC1123Z))
 	header("Message-ID", "<"+hex.EncodeToString(sum[:16])+"@"+domain+">")
 	header("Auto-Submitted", "auto-generated") // keeps out-of-office programs from answering
@@ -70,6 +70,19 @@ func quote(w io.Writer, text string) error {
 		return err
 	}
 	return q.Close()
+}
+
+// maxSubject is how many characters of a title are in the subject; the text has all of them.
+const maxSubject = 250
+
+// subject is a title as the value of a header. Its lines stay below the 998 bytes that a line
+// may have (RFC 5322 section 2.1.1): encoded words have one each.
+func subject(title string) string {
+	title = oneLine(title)
+	if all := []rune(title); len(all) > maxSubject {
+		title = string(all[:maxSubject-1]) + "…"
+	}
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", title), "?= =?", "?=\r\n =?")
 }
 
 // oneLine keeps a title from adding headers.

@@ -13,7 +13,7 @@ import (
 type Filter struct {
 	User         string
 	IDs          []string // nil: any
-	Search       string   // a part of title or description, in any case
+	Search       string   // a part of title or description, in any case as far as the database knows it
 	Read, Saved  *bool
 	CreatedAfter time.Time
 	MostSevere   *int // at most this number, so at least this severe
@@ -87,8 +87,9 @@ func (f Filter) condition(d db.Dialect) *condition {
 		c.add(" AND n.topic = $?", f.Topic)
 	}
 	if f.Search != "" {
-		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(f.Search)) + "%"
-		c.add(` AND (lower(n.title) LIKE $? ESCAPE '\' OR lower(n.description) LIKE $? ESCAPE '\')`, pattern)
+		// Both sides are made lower by the database, which may know the case of ASCII only.
+		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(f.Search) + "%"
+		c.add(` AND (lower(n.title) LIKE lower(CAST($? AS text)) ESCAPE '\' OR lower(n.description) LIKE lower(CAST($? AS text)) ESCAPE '\')`, pattern)
 	}
 	return c
 }

@@ -53,6 +53,17 @@ func same(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
+// TestSearchFindsWhatIsNotASCII: databases differ in whether É is é, and must find É all the same.
+func TestSearchFindsWhatIsNotASCII(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
+		t.Parallel()
+		s := store.New(d)
+		save(t, s, noon, store.Notification{ID: "a", User: alice, Origin: "ci", Title: "ÉTAT des lieux"})
+		same(t, "search", ids(t, s, store.Filter{User: alice, Search: "État"}, store.Page{}), "a")
+	})
+}
+
 func TestStore(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, store.Migrations(), func(t *testing.T, d db.DB) {
