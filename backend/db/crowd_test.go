@@ -76,7 +76,9 @@ func TestABootOfManyPluginsHasFewConnections(t *testing.T) {
 	t.Logf("20 plugins with 5 statements each took %s", took)
 	lift()
 	for i := range 20 {
-		wg.Go(func() { _, _ = m.Plugin(fmt.Sprintf("plugin-%d", i)).DB().Exec(t.Context(), db.Same(`SELECT pg_sleep(0.3)`)) })
+		wg.Go(func() {
+			_, _ = m.Plugin(fmt.Sprintf("plugin-%d", i)).DB().Exec(t.Context(), db.Same(`SELECT pg_sleep(0.3)`))
+		})
 	}
 	wg.Wait()
 	if n := open(); n <= most {
